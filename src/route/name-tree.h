@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The names on the bus, as a tree of their dotted parts, so that a broadcast mask ('.', '?', '*') finds its
+ * receivers by walking what matches. Same rules as the subscription tree: plain data, many readers or one writer,
+ * no recursion, memory linear in the names' lengths.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/queue.h>
+
+struct name_tree;
+struct name_node;
+
+/* What a session embeds. */
+struct name_entry {
+        struct name_node *node; /* NULL: not in a tree */
+};
+
+/* The entries found. The caller keeps it from search to search. */
+struct name_set {
+        struct name_entry **found;
+        size_t n_found, n_allocated;
+        void *scratch;
+        size_t scratch_size;
+};
+
+int name_tree_new(struct name_tree **ret);
+struct name_tree *name_tree_free(struct name_tree *tree);
+
+/* One entry per name. -EEXIST, -ENOMEM: nothing changed. */
+int name_tree_add(struct name_tree *tree, struct name_entry *entry, const char *name, size_t len);
+void name_tree_remove(struct name_tree *tree, struct name_entry *entry);
+
+int name_tree_match(const struct name_tree *tree, const char *mask, size_t len, struct name_set *set);
+void name_set_done(struct name_set *set);
