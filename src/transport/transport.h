@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ordered byte streams: how listeners are made, who is at the other end, and the reads and writes of a worker. No
+ * frames here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum transport_kind {
+        TRANSPORT_INTERNAL, /* no socket: a client inside the broker */
+        TRANSPORT_UNIX,
+        TRANSPORT_TCP,
+        TRANSPORT_FIFO, /* a listener only */
+};
+
+/* The reference's word for it in client.list: "internal", "local_ipc", "tcp". */
+const char *transport_kind_name(enum transport_kind kind);
+
+struct transport_address {
+        enum transport_kind kind;
+        const char *text; /* path, or host:port; points into what was parsed */
+};
+
+/* docs/protocol.md, 8: "fifo:PATH"; a path begins with '/' or ends in .sock, .socket or .ipc; ws:// and wss://
+ * are -EPROTONOSUPPORT; anything else is host:port. */
+int transport_address_parse(const char *text, struct transport_address *ret);
+
+/* All return a listening, non-blocking, close-on-exec fd, or -errno. ret_error (may be NULL) points to a static
+ * text that says more than errno does, or is NULL. */
+/* A stale socket file is replaced only if nobody listens on it (-EADDRINUSE otherwise). */
+int transport_listen_unix(const char *path, const char **ret_error);
+/* host:port, [v6]:port; names are resolved; every address of the name must be bindable, the first is used. */
+int transport_listen_tcp(const char *address, const char **ret_error);
+/* A named pipe of mode 0622, opened for reading so that it never sees an end. -EEXIST: something else is there. */
+int transport_open_fifo(const char *path, const char **ret_error);
+
+struct transport_peer {
+        enum transport_kind kind;
+        bool has_pid;
+        uid_t uid; /* UNIX */
+        gid_t gid;
+        pid_t pid;
+        uint8_t family_bytes; /* TCP: 4 or 16 */
+        uint8_t address[16];
+        char source[64]; /* TCP: "ip:port", "[ip]:port"; empty for UNIX */
+};
+
+/* Who is at the other end of a connected socket. */
+int transport_peer_get(int fd, struct transport_peer *ret);
+/* TCP_NODELAY where it applies. */
+void transport_prepare(int fd, enum transport_kind kind);
+
+/* > 0 bytes, 0 at the end of the stream, -EAGAIN, or the connection's error. Never blocks, no SIGPIPE; EINTR is
+ * retried. */
+ssize_t transport_read(int fd, void *buf, size_t size);
+ssize_t transport_writev(int fd, struct iovec *iov, size_t n);
+/* Has the peer closed its side, though its last bytes may still wait to be read? */
+bool transport_peer_hung_up(int fd);
