@@ -15,10 +15,10 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <bsd/sys/queue.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "access/access.h"
 #include "basic/macro.h"
