@@ -34,9 +34,10 @@ int transport_address_parse(const char *text, struct transport_address *ret);
  * text that says more than errno does, or is NULL. */
 /* A stale socket file is replaced only if nobody listens on it (-EADDRINUSE otherwise). */
 int transport_listen_unix(const char *path, const char **ret_error);
-/* host:port, [v6]:port; names are resolved; every address of the name must be bindable, the first is used. */
+/* host:port, [v6]:port; names are resolved. The first of a name's addresses that this machine has is used. */
 int transport_listen_tcp(const char *address, const char **ret_error);
-/* A named pipe of mode 0622, opened for reading so that it never sees an end. -EEXIST: something else is there. */
+/* A named pipe of mode 0622, opened for reading: read(2) gives 0 each time that the last writer has gone. A stale one
+ * is replaced (-EADDRINUSE: somebody reads from it). -EEXIST: something else is there. */
 int transport_open_fifo(const char *path, const char **ret_error);
 
 struct transport_peer {
@@ -52,12 +53,14 @@ struct transport_peer {
 
 /* Who is at the other end of a connected socket. */
 int transport_peer_get(int fd, struct transport_peer *ret);
+/* A listener's own address as text: its path, "ip:port" or "[ip]:port". */
+int transport_local_name(int fd, char *out, size_t size);
 /* TCP_NODELAY where it applies. */
 void transport_prepare(int fd, enum transport_kind kind);
 
 /* > 0 bytes, 0 at the end of the stream, -EAGAIN, or the connection's error. Never blocks, no SIGPIPE; EINTR is
  * retried. */
-ssize_t transport_read(int fd, void *buf, size_t size);
+ssize_t transport_readv(int fd, struct iovec *iov, size_t n);
 ssize_t transport_writev(int fd, struct iovec *iov, size_t n);
 /* Has the peer closed its side, though its last bytes may still wait to be read? */
 bool transport_peer_hung_up(int fd);
