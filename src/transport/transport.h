@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ordered byte streams: how listeners are made, who is at the other end, and the reads and writes of a worker. No
- * frames here.
+ * Ordered byte streams: how listeners are made, who is at the other end, and the reads and writes
+ * of a worker. No frames here.
  */
 #pragma once
 
@@ -26,18 +26,20 @@ struct transport_address {
         const char *text; /* path, or host:port; points into what was parsed */
 };
 
-/* docs/protocol.md, 8: "fifo:PATH"; a path begins with '/' or ends in .sock, .socket or .ipc; ws:// and wss://
- * are -EPROTONOSUPPORT; anything else is host:port. */
+/* docs/protocol.md, 8: "fifo:PATH"; a path begins with '/' or ends in .sock, .socket or .ipc; ws://
+ * and wss:// are -EPROTONOSUPPORT; anything else is host:port. */
 int transport_address_parse(const char *text, struct transport_address *ret);
 
-/* All return a listening, non-blocking, close-on-exec fd, or -errno. ret_error (may be NULL) points to a static
- * text that says more than errno does, or is NULL. */
+/* All return a listening, non-blocking, close-on-exec fd, or -errno. ret_error (may be NULL) points
+ * to a static text that says more than errno does, or is NULL. */
 /* A stale socket file is replaced only if nobody listens on it (-EADDRINUSE otherwise). */
 int transport_listen_unix(const char *path, const char **ret_error);
-/* host:port, [v6]:port; names are resolved. The first of a name's addresses that this machine has is used. */
+/* host:port, [v6]:port; names are resolved. The first of a name's addresses that this machine has
+ * is used. */
 int transport_listen_tcp(const char *address, const char **ret_error);
-/* A named pipe of mode 0622, opened for reading: read(2) gives 0 each time that the last writer has gone. A stale one
- * is replaced (-EADDRINUSE: somebody reads from it). -EEXIST: something else is there. */
+/* A named pipe of mode 0622, opened for reading: read(2) gives 0 each time that the last writer has
+ * gone. A stale one is replaced (-EADDRINUSE: somebody reads from it). -EEXIST: something else is
+ * there. */
 int transport_open_fifo(const char *path, const char **ret_error);
 
 struct transport_peer {
@@ -58,8 +60,8 @@ int transport_local_name(int fd, char *out, size_t size);
 /* TCP_NODELAY where it applies. */
 void transport_prepare(int fd, enum transport_kind kind);
 
-/* > 0 bytes, 0 at the end of the stream, -EAGAIN, or the connection's error. Never blocks, no SIGPIPE; EINTR is
- * retried. */
+/* > 0 bytes, 0 at the end of the stream, -EAGAIN, or the connection's error. Never blocks, no
+ * SIGPIPE; EINTR is retried. */
 ssize_t transport_readv(int fd, struct iovec *iov, size_t n);
 ssize_t transport_writev(int fd, struct iovec *iov, size_t n);
 /* Has the peer closed its side, though its last bytes may still wait to be read? */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parameters as people type them: "speed=5 name=pump on=true" becomes a MessagePack map. Values are
+ * read as the reference reads them (docs/protocol.md, 7): true and false, an integer of 64 bits,
+ * else a number as Rust writes it (inf, nan, 1e3, .5), else text.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Words are divided by blanks. Of a repeated key the last value counts; what follows a second '='
+ * in a word does not. The text must be UTF-8. *ret is the caller's to free. -EINVAL: a word has no
+ * '='. -ENOMEM. */
+int kv_encode(const char *text, size_t len, uint8_t **ret, size_t *ret_len);
