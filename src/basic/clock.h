@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nanoseconds: of the monotonic clock for every deadline, of the real-time clock for announcements. */
+/* Nanoseconds: of the monotonic clock for every deadline, of the real-time clock for announcements.
+ */
 #pragma once
 
 #include <stdint.h>

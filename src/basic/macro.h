@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small words that every room uses: array size, minimum, container_of, branch hints, and the cleanup
- * attributes that free a local when it leaves scope. TAKE_PTR and TAKE_FD hand ownership on.
+ * The small words that every room uses: array size, minimum, container_of, branch hints, and the
+ * cleanup attributes that free a local when it leaves scope. TAKE_PTR and TAKE_FD hand ownership
+ * on.
  */
 #pragma once
 
@@ -18,7 +19,7 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 #define _cleanup_free_ _cleanup_(freep)

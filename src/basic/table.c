@@ -31,8 +31,9 @@ static inline void sip_word(uint64_t v[4], uint64_t m)
 /* SipHash-1-3: one round per word, three to finish. */
 uint64_t table_hash(const struct table *t, const void *data, size_t len)
 {
-        uint64_t v[4] = {t->key[0] ^ UINT64_C(0x736f6d6570736575), t->key[1] ^ UINT64_C(0x646f72616e646f6d),
-                         t->key[0] ^ UINT64_C(0x6c7967656e657261), t->key[1] ^ UINT64_C(0x7465646279746573)};
+        uint64_t v[4] = {
+                t->key[0] ^ UINT64_C(0x736f6d6570736575), t->key[1] ^ UINT64_C(0x646f72616e646f6d),
+                t->key[0] ^ UINT64_C(0x6c7967656e657261), t->key[1] ^ UINT64_C(0x7465646279746573)};
         const uint8_t *p = data;
         uint64_t m;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one hash table: intrusive, chained, grown by doubling. Nodes live in their owners, so insertion cannot
- * fail: where memory for a larger bucket array is refused, the chains grow longer instead. Keys come from
- * peers, so they are hashed by SipHash-1-3 with a random key of the table's own.
+ * The one hash table: intrusive, chained, grown by doubling. Nodes live in their owners, so
+ * insertion cannot fail: where memory for a larger bucket array is refused, the chains grow longer
+ * instead. Keys come from peers, so they are hashed by SipHash-1-3 with a random key of the table's
+ * own.
  *
  *      struct table_node *n;
  *      uint64_t hash = table_hash(&t, key, len);
@@ -47,6 +48,6 @@ static inline struct table_node *table_chain(struct table_node *n, uint64_t hash
         for ((n) = table_chain((t)->buckets[(h) & (t)->mask], (h)); (n);                           \
              (n) = table_chain((n)->next, (h)))
 
-/* Walks all: start with n = NULL. The node returned may be removed before the next call only if `next` was
- * asked for first. */
+/* Walks all: start with n = NULL. The node returned may be removed before the next call only if
+ * `next` was asked for first. */
 struct table_node *table_walk(const struct table *t, const struct table_node *n);

@@ -4,8 +4,8 @@
 
 #include "basic/utf8.h"
 
-/* How long the sequence is that starts with this byte, and the range of its second byte (which is where
- * overlong forms, surrogates and too large values show). 0: no such start. */
+/* How long the sequence is that starts with this byte, and the range of its second byte (which is
+ * where overlong forms, surrogates and too large values show). 0: no such start. */
 static unsigned utf8_lead(uint8_t c, uint8_t *ret_low, uint8_t *ret_high)
 {
         *ret_low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;

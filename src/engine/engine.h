@@ -2,10 +2,11 @@
 /*
  * The engine: sessions, queues, pacing and workers, without a listener, a log or a loop of its own.
  *
- * Threads. The functions under "From any thread" hand a request to the session's worker and return at once; what
- * came of it is told by an event. The functions under "From a service" may only be called inside a callback of
- * struct engine_service, which runs on the worker that handles the caller. Either engine_start() makes a thread
- * per worker, or the embedder runs the one worker on a loop of its own (fd, timeout, process).
+ * Threads. The functions under "From any thread" hand a request to the session's worker and return
+ * at once; what came of it is told by an event. The functions under "From a service" may only be
+ * called inside a callback of struct engine_service, which runs on the worker that handles the
+ * caller. Either engine_start() makes a thread per worker, or the embedder runs the one worker on a
+ * loop of its own (fd, timeout, process).
  *
  * All return 0 or -errno unless they say otherwise. Times are nanoseconds.
  */
@@ -28,16 +29,17 @@ enum slow_policy {
 };
 
 struct engine_config {
-        uint64_t timeout;            /* keep-alive, handshake, body, blocked write */
-        uint64_t busy_poll;          /* go on looking that long before a worker blocks; 0: block at once */
-        uint64_t slow_pace;          /* how long a sender waits for a slow receiver before the policy strikes */
+        uint64_t timeout;   /* keep-alive, handshake, body, blocked write */
+        uint64_t busy_poll; /* go on looking that long before a worker blocks; 0: block at once */
+        uint64_t slow_pace; /* how long a sender waits for a slow receiver before the policy strikes
+                             */
         enum slow_policy slow_policy;
-        size_t queue_frames;         /* a queue is full at either */
+        size_t queue_frames; /* a queue is full at either */
         size_t queue_bytes;
-        size_t max_frame_size;       /* of a client's body */
+        size_t max_frame_size; /* of a client's body */
         size_t max_topic_parts;
         size_t max_topic_length;
-        size_t queue_memory_max;     /* all that is held for all; one identity may hold half of it */
+        size_t queue_memory_max; /* all that is held for all; one identity may hold half of it */
         size_t max_connections_per_user;
         bool force_register;
 };
@@ -46,82 +48,90 @@ struct engine_config {
 void engine_config_init(struct engine_config *config);
 
 int engine_new(const struct engine_config *config, struct engine **ret);
-/* Stops the workers if they run, disconnects everybody without a word, asserts that nothing is held any more.
- * Returns NULL. */
+/* Stops the workers if they run, disconnects everybody without a word, asserts that nothing is held
+ * any more. Returns NULL. */
 struct engine *engine_free(struct engine *engine);
 
 /* Threads of its own. */
 int engine_start(struct engine *engine);
-/* Announces `shutdown` when asked to, lets queues run out for at most one timeout, closes all, joins the threads. */
+/* Announces `shutdown` when asked to, lets queues run out for at most one timeout, closes all,
+ * joins the threads. */
 void engine_stop(struct engine *engine, bool announce);
 
-/* On the embedder's loop instead: wait until the fd is readable or the timeout has passed, then process.
- * engine_timeout() is in milliseconds as for poll(2): -1 never, 0 at once. engine_process() does one pass. */
+/* On the embedder's loop instead: wait until the fd is readable or the timeout has passed, then
+ * process. engine_timeout() is in milliseconds as for poll(2): -1 never, 0 at once.
+ * engine_process() does one pass. */
 int engine_fd(const struct engine *engine);
 int engine_timeout(struct engine *engine);
 int engine_process(struct engine *engine);
 
-/* --- From any thread ------------------------------------------------------------------------------------- */
+/* --- From any thread
+ * ------------------------------------------------------------------------------------- */
 
-/* Takes the connected socket over (on success only; closed by the engine from then on). listener is shown as the
- * client's "port": the listener's path or address; copied. -EDQUOT: that identity has too many connections. */
-int engine_adopt(struct engine *engine, int fd, const struct transport_peer *peer, const char *listener);
+/* Takes the connected socket over (on success only; closed by the engine from then on). listener is
+ * shown as the client's "port": the listener's path or address; copied. -EDQUOT: that identity has
+ * too many connections. */
+int engine_adopt(struct engine *engine, int fd, const struct transport_peer *peer,
+                 const char *listener);
 /* Ends a session by its id. */
 int engine_disconnect(struct engine *engine, uint64_t id);
 /* New limits and policies for all; busy_poll and timeouts too. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
 
-/* Sends as the broker's own client `.broker`, in the order of the calls. target: a name, a mask (broadcast) or a
- * topic. A full receiver's frame is dropped and counted. The bytes are copied. */
+/* Sends as the broker's own client `.broker`, in the order of the calls. target: a name, a mask
+ * (broadcast) or a topic. A full receiver's frame is dropped and counted. The bytes are copied. */
 enum engine_send_kind {
         ENGINE_SEND_MESSAGE,
         ENGINE_SEND_BROADCAST,
         ENGINE_SEND_PUBLICATION,
 };
-int engine_send(struct engine *engine, enum engine_send_kind kind, const char *target, size_t target_len,
-                const void *payload, size_t payload_len);
+int engine_send(struct engine *engine, enum engine_send_kind kind, const char *target,
+                size_t target_len, const void *payload, size_t payload_len);
 
 /* Counted since the start; exact once the workers are quiet. */
 struct engine_counters {
         uint64_t r_frames, r_bytes; /* what clients sent into the bus */
         uint64_t w_frames, w_bytes; /* what was queued for receivers */
-        uint64_t dropped;           /* frames lost to a drop policy, or announcements to a full queue */
-        uint64_t struck;            /* receivers ended for being slow */
-        uint64_t refused;           /* connections and names refused */
-        uint64_t bad;               /* connections ended for breaking the protocol */
-        uint64_t sessions;          /* connections now, in handshake too */
-        uint64_t clients;           /* registered now */
-        uint64_t held;              /* bytes held in queues and unfinished frames now */
-        uint64_t passes;            /* of the workers: proof of progress */
+        uint64_t dropped;  /* frames lost to a drop policy, or announcements to a full queue */
+        uint64_t struck;   /* receivers ended for being slow */
+        uint64_t refused;  /* connections and names refused */
+        uint64_t bad;      /* connections ended for breaking the protocol */
+        uint64_t sessions; /* connections now, in handshake too */
+        uint64_t clients;  /* registered now */
+        uint64_t held;     /* bytes held in queues and unfinished frames now */
+        uint64_t passes;   /* of the workers: proof of progress */
 };
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);
 uint64_t engine_uptime(const struct engine *engine);
 
-/* --- What happened ---------------------------------------------------------------------------------------- */
+/* --- What happened
+ * ---------------------------------------------------------------------------------------- */
 
 enum engine_event_type {
-        ENGINE_EVENT_REGISTERED,  /* a client has its name */
-        ENGINE_EVENT_GONE,        /* a registered client is no more; detail says why */
-        ENGINE_EVENT_REFUSED,     /* a name or connection refused; result is the wire code */
-        ENGINE_EVENT_BAD_FRAME,   /* a connection ended for what it sent */
-        ENGINE_EVENT_STRUCK,      /* a slow receiver, unregistered or made to lose frames by the policy */
-        ENGINE_EVENT_TIMEOUT,     /* a connection ended by keep-alive, handshake, body or blocked write */
-        ENGINE_EVENT_TAKEOVER,    /* a name taken over by force-register */
-        ENGINE_EVENT_MEMORY,      /* the memory limit was reached; the receiver named was ended */
-        ENGINE_EVENT_RESYNC,      /* events were lost: the ring was full */
+        ENGINE_EVENT_REGISTERED, /* a client has its name */
+        ENGINE_EVENT_GONE,       /* a registered client is no more; detail says why */
+        ENGINE_EVENT_REFUSED,    /* a name or connection refused; result is the wire code */
+        ENGINE_EVENT_BAD_FRAME,  /* a connection ended for what it sent */
+        ENGINE_EVENT_STRUCK,   /* a slow receiver, unregistered or made to lose frames by the policy
+                                */
+        ENGINE_EVENT_TIMEOUT,  /* a connection ended by keep-alive, handshake, body or blocked write
+                                */
+        ENGINE_EVENT_TAKEOVER, /* a name taken over by force-register */
+        ENGINE_EVENT_MEMORY,   /* the memory limit was reached; the receiver named was ended */
+        ENGINE_EVENT_RESYNC,   /* events were lost: the ring was full */
 };
 
 struct engine_event {
         enum engine_event_type type;
         enum transport_kind kind;
-        uint8_t result;        /* enum wire_result where one was sent */
-        uint64_t id;           /* of the session */
-        uid_t uid;             /* UNIX */
-        pid_t pid;             /* UNIX, 0 if not known */
-        uint64_t n_frames;     /* frames dropped, lost or waiting: detail says which */
-        char name[128];        /* the client's; cut with "..."; empty before it has one. Untrusted text. */
-        char source[64];       /* TCP peers */
-        char detail[160];      /* what and why, a phrase */
+        uint8_t result;    /* enum wire_result where one was sent */
+        uint64_t id;       /* of the session */
+        uid_t uid;         /* UNIX */
+        pid_t pid;         /* UNIX, 0 if not known */
+        uint64_t n_frames; /* frames dropped, lost or waiting: detail says which */
+        char name[128]; /* the client's; cut with "..."; empty before it has one. Untrusted text. */
+        char source[64];  /* TCP peers */
+        char detail[160]; /* what and why, a phrase */
 };
 
 /* Readable when there are events. */
@@ -129,26 +139,29 @@ int engine_event_fd(const struct engine *engine);
 /* 1 and an event, or 0. One thread only. */
 int engine_event_next(struct engine *engine, struct engine_event *ret);
 
-/* --- A service: the broker's own client -------------------------------------------------------------------- */
+/* --- A service: the broker's own client
+ * -------------------------------------------------------------------- */
 
 struct session; /* one connection */
 
 struct engine_service {
-        /* A message to `.broker`. It was acknowledged already. reply with engine_reply() now, not later. */
-        void (*message)(struct engine *engine, struct session *from, const uint8_t *payload, size_t len,
-                        bool realtime, void *userdata);
+        /* A message to `.broker`. It was acknowledged already. reply with engine_reply() now, not
+         * later. */
+        void (*message)(struct engine *engine, struct session *from, const uint8_t *payload,
+                        size_t len, bool realtime, void *userdata);
         void *userdata;
 };
 
 /* Before engine_start() or the first engine_process(). */
 void engine_set_service(struct engine *engine, const struct engine_service *service);
 
-/* --- From a service --------------------------------------------------------------------------------------- */
+/* --- From a service
+ * --------------------------------------------------------------------------------------- */
 
-/* Queues a message from `.broker`, its payload in two parts, head first. Never fails the caller: a session that
- * cannot be given memory is ended. */
-void engine_reply(struct engine *engine, struct session *to, const void *head, size_t head_len, const void *body,
-                  size_t body_len, bool realtime);
+/* Queues a message from `.broker`, its payload in two parts, head first. Never fails the caller: a
+ * session that cannot be given memory is ended. */
+void engine_reply(struct engine *engine, struct session *to, const void *head, size_t head_len,
+                  const void *body, size_t body_len, bool realtime);
 
 struct engine_client_info {
         uint64_t id;
@@ -162,28 +175,34 @@ struct engine_client_info {
         size_t queue_frames, queue_bytes;
         size_t instances; /* 1 + secondaries */
 };
-/* Every registered client in no order, `.broker` among them, until fn returns non-zero, which is returned. */
-int engine_foreach_client(struct engine *engine, int (*fn)(const struct engine_client_info *info, void *userdata),
+/* Every registered client in no order, `.broker` among them, until fn returns non-zero, which is
+ * returned. */
+int engine_foreach_client(struct engine *engine,
+                          int (*fn)(const struct engine_client_info *info, void *userdata),
                           void *userdata);
 
-/* --- Moving live sessions to another engine ---------------------------------------------------------------- */
+/* --- Moving live sessions to another engine
+ * ---------------------------------------------------------------- */
 
-/* With the workers stopped (engine_quiesce), every session becomes a record of bytes and its fd; imported
- * into an engine that has not started yet, it goes on as if nothing had been: not a byte lost or doubled. */
+/* With the workers stopped (engine_quiesce), every session becomes a record of bytes and its fd;
+ * imported into an engine that has not started yet, it goes on as if nothing had been: not a byte
+ * lost or doubled. */
 int engine_quiesce(struct engine *engine);
 typedef int (*engine_export_fn)(const void *record, size_t len, int fd, void *userdata);
-/* Calls fn for each session. The fds stay the engine's, which must be freed with engine_abandon(). */
+/* Calls fn for each session until it returns non-zero, which is returned. The fd stays the
+ * engine's: duplicate it. When the engine is freed afterwards, the peers notice nothing. */
 int engine_export(struct engine *engine, engine_export_fn fn, void *userdata);
-/* Frees it without closing or telling anything to the peers of sessions that were exported. */
-struct engine *engine_abandon(struct engine *engine);
-/* One record, with a duplicate of its fd, which the engine takes on success. -EBADMSG: not a valid record. Call
- * engine_import_done() after the last. */
+/* One record, with a duplicate of its fd, which the engine takes on success. -EBADMSG: not a valid
+ * record. Call engine_import_done() after the last. */
 int engine_import(struct engine *engine, const void *record, size_t len, int fd);
 int engine_import_done(struct engine *engine);
 
-/* --- Tracing ------------------------------------------------------------------------------------------------ */
+/* --- Tracing
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* Called on the worker for every frame that is queued for a client (kind: enum wire_kind), when set. */
-typedef void (*engine_tap_fn)(uint64_t to, const char *sender, uint8_t kind, const void *payload, size_t len,
-                              void *userdata);
+/* Called on the worker for every frame that is queued for a client (kind: enum wire_kind), when
+ * set. */
+typedef void (*engine_tap_fn)(uint64_t to, const char *sender, uint8_t kind, const void *payload,
+                              size_t len, void *userdata);
 void engine_set_tap(struct engine *engine, engine_tap_fn fn, void *userdata);

@@ -22,7 +22,8 @@ bool wire_body_split(uint8_t op, const uint8_t *body, size_t len, struct wire_bo
         return true;
 }
 
-bool wire_topics_next(const uint8_t *body, size_t len, size_t *pos, const char **ret_topic, size_t *ret_len)
+bool wire_topics_next(const uint8_t *body, size_t len, size_t *pos, const char **ret_topic,
+                      size_t *ret_len)
 {
         const uint8_t *zero;
 

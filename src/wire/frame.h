@@ -2,9 +2,9 @@
 /*
  * Frames after the handshake (docs/protocol.md, 2 and 3).
  *
- * A client's frame is a header of nine bytes and a body; the broker's is a header of six and a body. Decoders look
- * at bytes that are whole already and point into them; they copy nothing. Encoders write into room that the caller
- * has measured.
+ * A client's frame is a header of nine bytes and a body; the broker's is a header of six and a
+ * body. Decoders look at bytes that are whole already and point into them; they copy nothing.
+ * Encoders write into room that the caller has measured.
  */
 #pragma once
 
@@ -61,7 +61,8 @@ struct wire_request {
         uint32_t length; /* of the body that follows; 0 for a ping whatever its bytes say */
 };
 
-static inline void wire_request_decode(const uint8_t header[WIRE_REQUEST_HEADER_SIZE], struct wire_request *ret)
+static inline void wire_request_decode(const uint8_t header[WIRE_REQUEST_HEADER_SIZE],
+                                       struct wire_request *ret)
 {
         uint8_t flags = header[4];
 
@@ -91,22 +92,25 @@ struct wire_body {
         size_t payload; /* offset of the payload in the body */
 };
 
-/* Splits the body of publish, publish-for, message or broadcast (and of operation 0). False: a 00 is missing. */
+/* Splits the body of publish, publish-for, message or broadcast (and of operation 0). False: a 00
+ * is missing. */
 bool wire_body_split(uint8_t op, const uint8_t *body, size_t len, struct wire_body *ret);
 
-/* Steps through a list of topics joined by 00: an empty body is one empty topic. Start with *pos = 0; false after
- * the last. */
-bool wire_topics_next(const uint8_t *body, size_t len, size_t *pos, const char **ret_topic, size_t *ret_len);
+/* Steps through a list of topics joined by 00: an empty body is one empty topic. Start with *pos =
+ * 0; false after the last. */
+bool wire_topics_next(const uint8_t *body, size_t len, size_t *pos, const char **ret_topic,
+                      size_t *ret_len);
 
-static inline void wire_delivery_encode(uint8_t out[WIRE_DELIVERY_HEADER_SIZE], uint8_t kind, uint32_t length,
-                                        bool realtime)
+static inline void wire_delivery_encode(uint8_t out[WIRE_DELIVERY_HEADER_SIZE], uint8_t kind,
+                                        uint32_t length, bool realtime)
 {
         out[0] = kind;
         le32_put(out + 1, length);
         out[5] = realtime;
 }
 
-static inline void wire_ack_encode(uint8_t out[WIRE_DELIVERY_HEADER_SIZE], const uint8_t op_id[4], uint8_t result)
+static inline void wire_ack_encode(uint8_t out[WIRE_DELIVERY_HEADER_SIZE], const uint8_t op_id[4],
+                                   uint8_t result)
 {
         out[0] = WIRE_KIND_ACK;
         memcpy(out + 1, op_id, 4);

@@ -25,7 +25,8 @@ bool rpc_decode(const uint8_t *payload, size_t len, struct rpc_message *ret)
                 return false;
         switch (payload[0]) {
         case RPC_NOTIFICATION:
-                *ret = (struct rpc_message){RPC_NOTIFICATION, .data = payload + 1, .data_len = len - 1};
+                *ret = (struct rpc_message){RPC_NOTIFICATION, .data = payload + 1,
+                                            .data_len = len - 1};
                 return true;
         case RPC_REQUEST:
                 return rpc_decode_request(payload, len, ret);

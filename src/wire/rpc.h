@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Remote calls inside the payload of message frames (docs/protocol.md, 5): one byte says what it is, then the
- * call's id, then a method's name, a result or an error. What params and results hold is not this layer's matter.
+ * Remote calls inside the payload of message frames (docs/protocol.md, 5): one byte says what it
+ * is, then the call's id, then a method's name, a result or an error. What params and results hold
+ * is not this layer's matter.
  */
 #pragma once
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "basic/macro.h"
+#include "engine/buffer.h"
+
+/* From here on memory comes from the kernel page by page, so capacity that was never touched costs
+ * nothing. */
+#define BUFFER_MAPPED_CLASS 18
+
+static unsigned class_of(size_t capacity)
+{
+        size_t size = capacity + sizeof(struct buffer);
+        unsigned c = size <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(size - 1);
+
+        return MAX(c, BUFFER_MIN_CLASS);
+}
+
+void buffer_pool_init(struct buffer_pool *pool, struct accounts *accounts)
+{
+        *pool = (struct buffer_pool){.accounts = accounts};
+}
+
+static void pool_free_some(struct buffer_pool *pool, unsigned i, size_t n)
+{
+        while (n-- > 0 && pool->classes[i].free) {
+                struct buffer *b = pool->classes[i].free;
+
+                pool->classes[i].free = b->next;
+                pool->classes[i].n_free--;
+                pool->n_free--;
+                free(b);
+        }
+        pool->classes[i].n_idle = pool->classes[i].n_free;
+}
+
+void buffer_pool_trim(struct buffer_pool *pool)
+{
+        for (unsigned i = 0; i < BUFFER_N_CLASSES; i++)
+                pool_free_some(pool, i, pool->classes[i].n_idle);
+}
+
+void buffer_pool_done(struct buffer_pool *pool)
+{
+        for (unsigned i = 0; i < BUFFER_N_CLASSES; i++)
+                pool_free_some(pool, i, SIZE_MAX);
+}
+
+bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity)
+{
+        unsigned size_class = class_of(capacity);
+
+        return size_class <= BUFFER_MAX_CLASS && pool->classes[size_class - BUFFER_MIN_CLASS].free;
+}
+
+static struct buffer *pool_take(struct buffer_pool *pool, unsigned size_class)
+{
+        unsigned i = size_class - BUFFER_MIN_CLASS;
+        struct buffer *b = pool->classes[i].free;
+
+        if (!b)
+                return NULL;
+        pool->classes[i].free = b->next;
+        pool->n_free--;
+        if (--pool->classes[i].n_free < pool->classes[i].n_idle)
+                pool->classes[i].n_idle = pool->classes[i].n_free;
+        return b;
+}
+
+static void pool_give(struct buffer_pool *pool, struct buffer *b)
+{
+        unsigned i = b->size_class - BUFFER_MIN_CLASS;
+
+        b->next = pool->classes[i].free;
+        pool->classes[i].free = b;
+        pool->classes[i].n_free++;
+        pool->n_free++;
+}
+
+int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacity, size_t charge,
+               struct buffer **ret)
+{
+        unsigned size_class = class_of(capacity);
+        size_t charged = MIN(charge, (size_t)1 << size_class);
+        struct buffer *b;
+
+        if (size_class > BUFFER_MAX_CLASS)
+                return -ENOMEM;
+        if (account_charge(pool->accounts, account, charged) != CHARGE_OK)
+                return -EDQUOT;
+        b = pool_take(pool, size_class);
+        if (!b) {
+                b = malloc((size_t)1 << size_class);
+                if (!b) {
+                        account_release(pool->accounts, account, charged);
+                        return -ENOMEM;
+                }
+                b->size_class = size_class;
+                b->capacity = ((size_t)1 << size_class) - sizeof(*b);
+        }
+        b->next = NULL;
+        b->account = account;
+        b->charged = charged;
+        b->n_refs = 1;
+        *ret = b;
+        return 0;
+}
+
+struct buffer *buffer_ref(struct buffer *buffer)
+{
+        __atomic_add_fetch(&buffer->n_refs, 1, __ATOMIC_RELAXED);
+        return buffer;
+}
+
+struct buffer *buffer_unref(struct buffer_pool *pool, struct buffer *buffer)
+{
+        if (!buffer || __atomic_sub_fetch(&buffer->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
+                return NULL;
+        account_release(pool->accounts, buffer->account, buffer->charged);
+        pool_give(pool, buffer);
+        return NULL;
+}
+
+int buffer_charge(struct buffer_pool *pool, struct buffer *buffer, size_t bytes)
+{
+        if (bytes <= buffer->charged)
+                return 0;
+        if (account_charge(pool->accounts, buffer->account, bytes - buffer->charged) != CHARGE_OK)
+                return -EDQUOT;
+        buffer->charged = bytes;
+        return 0;
+}
+
+/* Mapped memory moves without a copy. */
+static int buffer_remap(struct buffer **buffer, unsigned size_class)
+{
+        struct buffer *b = realloc(*buffer, (size_t)1 << size_class);
+
+        if (!b)
+                return -ENOMEM;
+        b->size_class = size_class;
+        b->capacity = ((size_t)1 << size_class) - sizeof(*b);
+        *buffer = b;
+        return 0;
+}
+
+int buffer_grow(struct buffer_pool *pool, struct buffer **buffer, size_t used, size_t capacity)
+{
+        struct buffer *b = *buffer, *bigger;
+        unsigned size_class = class_of(capacity);
+        int r;
+
+        if (b->capacity >= capacity)
+                return 0;
+        if (size_class > BUFFER_MAX_CLASS)
+                return -ENOMEM;
+        if (b->size_class >= BUFFER_MAPPED_CLASS &&
+            !pool->classes[size_class - BUFFER_MIN_CLASS].free)
+                return buffer_remap(buffer, size_class);
+
+        /* The charge moves over with the bytes: take it off the old one first, so that a user at
+         * the limit is not refused for holding the same frame twice. */
+        account_release(pool->accounts, b->account, b->charged);
+        r = buffer_new(pool, b->account, capacity, b->charged, &bigger);
+        if (r < 0) {
+                b->charged = 0;
+                return r;
+        }
+        b->charged = 0;
+        memcpy(bigger->data, b->data, used);
+        buffer_unref(pool, b);
+        *buffer = bigger;
+        return 0;
+}

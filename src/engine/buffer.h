@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one buffer type: memory for bytes on their way, counted, and charged to the account of
+ * whoever sent them.
+ *
+ * Sizes are powers of two. What is given back is kept by the worker's pool for the next to ask, the
+ * warmest first; what was not needed for a whole tick goes back to the system. So a busy worker
+ * neither calls malloc nor holds more than its last second needed, and no session holds a buffer
+ * that has nothing in it.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "access/access.h"
+
+#define BUFFER_MIN_CLASS 11 /* 2 KiB */
+#define BUFFER_MAX_CLASS 33
+#define BUFFER_N_CLASSES (BUFFER_MAX_CLASS - BUFFER_MIN_CLASS + 1)
+
+struct buffer {
+        struct buffer *next; /* in the pool */
+        struct account *account;
+        size_t capacity; /* of data */
+        size_t charged;
+        unsigned n_refs; /* atomic: workers may share a frame */
+        unsigned size_class;
+        uint8_t data[];
+};
+
+struct buffer_pool {
+        struct accounts *accounts;
+        size_t n_free; /* of all sizes */
+        struct {
+                struct buffer *free;
+                size_t n_free;
+                size_t n_idle; /* the fewest that lay here since the last tick */
+        } classes[BUFFER_N_CLASSES];
+};
+
+void buffer_pool_init(struct buffer_pool *pool, struct accounts *accounts);
+void buffer_pool_done(struct buffer_pool *pool);
+static inline bool buffer_pool_is_empty(const struct buffer_pool *pool)
+{
+        return pool->n_free == 0;
+}
+/* A buffer of that capacity lies ready: taking it takes no memory from the system. */
+bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity);
+/* Once a second: frees what nobody asked for since the last time. */
+void buffer_pool_trim(struct buffer_pool *pool);
+
+/* A buffer of at least that capacity, of which `charge` bytes are charged (SIZE_MAX: all of it).
+ * -EDQUOT: the account or all accounts together are over their limit; -ENOMEM. */
+int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacity, size_t charge,
+               struct buffer **ret);
+struct buffer *buffer_ref(struct buffer *buffer);
+/* Returns NULL. */
+struct buffer *buffer_unref(struct buffer_pool *pool, struct buffer *buffer);
+
+/* The only reference grows to hold at least capacity bytes; the first `used` bytes are kept. */
+int buffer_grow(struct buffer_pool *pool, struct buffer **buffer, size_t used, size_t capacity);
+/* Charges up to `bytes` in all. */
+int buffer_charge(struct buffer_pool *pool, struct buffer *buffer, size_t bytes);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The defaults, and how much memory there is to share out. */
+#include <stdio.h>
+#include <sys/sysinfo.h>
+
+#include "basic/clock.h"
+#include "basic/macro.h"
+#include "engine/engine.h"
+
+/* The memory limit of our cgroup, as the kernel shows it at the root of a container's own
+ * hierarchy; SIZE_MAX where there is none. */
+static size_t cgroup_memory_max(void)
+{
+        static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                            "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                FILE *f = fopen(files[i], "re");
+                unsigned long long max;
+                int n;
+
+                if (!f)
+                        continue;
+                n = fscanf(f, "%llu", &max);
+                fclose(f);
+                if (n == 1)
+                        return max;
+        }
+        return SIZE_MAX;
+}
+
+static size_t memory_of_machine(void)
+{
+        struct sysinfo info;
+
+        if (sysinfo(&info) < 0)
+                return (size_t)1 << 30;
+        return MIN((size_t)info.totalram * info.mem_unit, cgroup_memory_max());
+}
+
+void engine_config_init(struct engine_config *config)
+{
+        *config = (struct engine_config){
+                .timeout = 5 * NSEC_PER_SEC,
+                .busy_poll = 0,
+                .slow_pace = 100 * NSEC_PER_MSEC,
+                .slow_policy = SLOW_DISCONNECT,
+                .queue_frames = 8192,
+                .queue_bytes = 16 << 20,
+                .max_frame_size = 64 << 20,
+                .max_topic_parts = 128,
+                .max_topic_length = 4096,
+                .queue_memory_max = memory_of_machine() / 4,
+                .max_connections_per_user = 16000,
+                .force_register = false,
+        };
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each operation of a client does (docs/protocol.md, 2 and 4). */
+#include "basic/utf8.h"
+#include "engine/internal.h"
+
+void dispatch_violation(struct session *s, const struct wire_request *request, const char *what)
+{
+        session_ack(s, request, WIRE_DATA);
+        session_drain(s, ENGINE_EVENT_BAD_FRAME, what);
+}
+
+/* Topics and masks of more parts or bytes than the limits are refused, and nothing else is. */
+static bool text_within_limits(const struct session *s, const struct mask_syntax *syntax,
+                               const char *text, size_t len)
+{
+        const struct engine_config *config = &s->worker->engine->config;
+
+        if (len > config->max_topic_length)
+                return false;
+        return len < config->max_topic_parts ||
+               mask_n_parts(syntax, text, len) <= config->max_topic_parts;
+}
+
+/* --- Lists of topics
+ * --------------------------------------------------------------------------------------- */
+
+static int exclusions_need(struct session *s)
+{
+        return s->exclusions ? 0 : subscription_tree_new(&s->exclusions);
+}
+
+static int topic_apply(struct session *s, uint8_t op, const char *topic, size_t len)
+{
+        struct registry *r = &s->worker->engine->registry;
+        int ret;
+
+        switch (op) {
+        case WIRE_OP_SUBSCRIBE:
+                return subscription_add(r->subscriptions, &s->subscriber, topic, len);
+        case WIRE_OP_UNSUBSCRIBE:
+                return subscription_remove(r->subscriptions, &s->subscriber, topic, len);
+        case WIRE_OP_EXCLUDE:
+                ret = exclusions_need(s);
+                return ret < 0 ? ret : subscription_add(s->exclusions, &s->excluder, topic, len);
+        default:
+                return s->exclusions ? subscription_remove(s->exclusions, &s->excluder, topic, len)
+                                     : 0;
+        }
+}
+
+static enum dispatch_result dispatch_topics(struct session *s, const struct wire_request *request,
+                                            const uint8_t *body, size_t len)
+{
+        enum wire_result result = WIRE_OK;
+        const char *topic;
+        size_t topic_len, at = 0;
+
+        count_received(s, len);
+        while (wire_topics_next(body, len, &at, &topic, &topic_len)) {
+                if (!utf8_is_valid(topic, topic_len)) {
+                        dispatch_violation(s, request, "a topic is not UTF-8");
+                        return DISPATCH_DONE;
+                }
+                s->worker->budget--;
+                if (!text_within_limits(s, &mask_topic, topic, topic_len))
+                        result = WIRE_DATA;
+                else if (topic_apply(s, request->op, topic, topic_len) < 0)
+                        result = WIRE_OTHER;
+        }
+        session_ack(s, request, result);
+        return DISPATCH_DONE;
+}
+
+/* --- Messages
+ * ---------------------------------------------------------------------------------------------- */
+
+static struct outgoing outgoing_of(const struct session *s, const struct wire_request *request,
+                                   uint8_t kind, const uint8_t *body, size_t len,
+                                   const struct wire_body *b)
+{
+        return (struct outgoing){.kind = kind,
+                                 .realtime = request->qos & WIRE_QOS_REALTIME,
+                                 .sender = s,
+                                 .payload = body + b->payload,
+                                 .payload_len = len - b->payload,
+                                 .counted = len};
+}
+
+/* The last target is remembered: most senders talk to one peer for long. */
+static struct session *find_target(struct session *s, const char *name, size_t len)
+{
+        struct registry *r = &s->worker->engine->registry;
+        struct session *to = s->last_target;
+
+        if (s->last_target_version == r->version && to->name_len == len &&
+            memcmp(to->name, name, len) == 0)
+                return to;
+        to = registry_find(r, name, len);
+        if (to) {
+                s->last_target = to;
+                s->last_target_version = r->version;
+        }
+        return to;
+}
+
+/* A frame that its struck receiver never got counts as written all the same, as with the reference.
+ */
+static void count_refused(struct engine *e, size_t bytes)
+{
+        counter_add(&e->counters.w_frames, 1);
+        counter_add(&e->counters.w_bytes, bytes);
+}
+
+/* `.broker` answers at once, behind the acknowledgement. */
+static void call_service(struct session *s, const struct wire_request *request,
+                         const uint8_t *payload, size_t len)
+{
+        struct engine *e = s->worker->engine;
+
+        session_ack(s, request, WIRE_OK);
+        if (e->service.message && s->state == SESSION_LIVE)
+                e->service.message(e, s, payload, len, request->qos & WIRE_QOS_REALTIME,
+                                   e->service.userdata);
+}
+
+static enum wire_result deliver_message(struct session *s, struct session *to, struct outgoing *f,
+                                        struct buffer *body)
+{
+        enum wire_result result = WIRE_OK;
+
+        count_queued(to, f->counted);
+        s->worker->budget--;
+        outgoing_init(f, body);
+        if (!outgoing_put(f, to))
+                result = WIRE_NOT_DELIVERED;
+        outgoing_done(f);
+        return result;
+}
+
+static enum dispatch_result dispatch_message(struct session *s, const struct wire_request *request,
+                                             uint8_t *p, size_t len, const struct wire_body *b,
+                                             struct buffer *body)
+{
+        struct outgoing f = outgoing_of(s, request, WIRE_KIND_MESSAGE, p, len, b);
+        bool refused = s->pace.refuse;
+        struct session *to;
+
+        s->pace.refuse = false;
+        to = find_target(s, b->target, b->target_len);
+        if (refused) {
+                count_received(s, len);
+                count_refused(s->worker->engine, len);
+                session_ack(s, request, WIRE_NOT_DELIVERED);
+                return DISPATCH_DONE;
+        }
+        if (!to || to->state != SESSION_LIVE) {
+                /* Only a name that is not known needs the look whether it could be one. */
+                if (!utf8_is_valid(b->target, b->target_len)) {
+                        dispatch_violation(s, request, "the target is not UTF-8");
+                        return DISPATCH_DONE;
+                }
+                count_received(s, len);
+                session_ack(s, request, WIRE_NOT_REGISTERED);
+                return DISPATCH_DONE;
+        }
+        if (to->kind == TRANSPORT_INTERNAL) {
+                if (!pace_own_room(s))
+                        return DISPATCH_WAIT;
+                count_received(s, len);
+                count_queued(to, len);
+                call_service(s, request, f.payload, f.payload_len);
+                return DISPATCH_DONE;
+        }
+        switch (pace_message(s, to)) {
+        case PACE_WAIT:
+                return DISPATCH_WAIT;
+        case PACE_REFUSE:
+                count_received(s, len);
+                count_queued(to, len);
+                session_ack(s, request, WIRE_NOT_DELIVERED);
+                return DISPATCH_DONE;
+        case PACE_PUT:
+                break;
+        }
+        count_received(s, len);
+        session_ack(s, request, deliver_message(s, to, &f, body));
+        return DISPATCH_DONE;
+}
+
+/* --- Fan-out
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static enum dispatch_result dispatch_broadcast(struct session *s,
+                                               const struct wire_request *request, uint8_t *p,
+                                               size_t len, const struct wire_body *b,
+                                               struct buffer *body)
+{
+        struct outgoing f = outgoing_of(s, request, WIRE_KIND_BROADCAST, p, len, b);
+
+        count_received(s, len);
+        if (!text_within_limits(s, &mask_name, b->target, b->target_len)) {
+                session_ack(s, request, WIRE_DATA);
+                return DISPATCH_DONE;
+        }
+        deliver_broadcast(s, &f, body, b->target, b->target_len);
+        session_ack(s, request, WIRE_OK);
+        return DISPATCH_DONE;
+}
+
+static enum dispatch_result dispatch_publish(struct session *s, const struct wire_request *request,
+                                             uint8_t *p, size_t len, const struct wire_body *b,
+                                             struct buffer *body)
+{
+        struct outgoing f = outgoing_of(s, request, WIRE_KIND_PUBLICATION, p, len, b);
+
+        count_received(s, len);
+        if (!text_within_limits(s, &mask_topic, b->target, b->target_len)) {
+                session_ack(s, request, WIRE_DATA);
+                return DISPATCH_DONE;
+        }
+        f.topic = b->target;
+        f.topic_len = b->target_len;
+        deliver_publication(s, &f, body, b->receiver, b->receiver_len);
+        session_ack(s, request, WIRE_OK);
+        return DISPATCH_DONE;
+}
+
+static enum dispatch_result dispatch_targeted(struct session *s, const struct wire_request *request,
+                                              uint8_t *p, size_t len, struct buffer *body)
+{
+        struct wire_body b;
+
+        if (!wire_body_split(request->op, p, len, &b)) {
+                dispatch_violation(s, request, "no 00 behind the target");
+                return DISPATCH_DONE;
+        }
+        if (request->op == WIRE_OP_MESSAGE)
+                return dispatch_message(s, request, p, len, &b, body);
+        if (!utf8_is_valid(b.target, b.target_len) ||
+            (b.receiver && !utf8_is_valid(b.receiver, b.receiver_len))) {
+                dispatch_violation(s, request, "the target is not UTF-8");
+                return DISPATCH_DONE;
+        }
+        if (request->op == WIRE_OP_NOP)
+                return DISPATCH_DONE;
+        if (request->op == WIRE_OP_BROADCAST)
+                return dispatch_broadcast(s, request, p, len, &b, body);
+        return dispatch_publish(s, request, p, len, &b, body);
+}
+
+enum dispatch_result dispatch_frame(struct session *s, const struct wire_request *request,
+                                    uint8_t *p, size_t len, struct buffer *body)
+{
+        s->worker->budget--;
+        /* An acknowledgement needs room in the sender's own queue: without it the frame waits. */
+        if ((request->qos & WIRE_QOS_PROCESSED) && !pace_own_room(s))
+                return DISPATCH_WAIT;
+        if (s->state != SESSION_LIVE)
+                return DISPATCH_DONE;
+        switch (request->op) {
+        case WIRE_OP_SUBSCRIBE:
+        case WIRE_OP_UNSUBSCRIBE:
+        case WIRE_OP_EXCLUDE:
+        case WIRE_OP_UNEXCLUDE:
+                return dispatch_topics(s, request, p, len);
+        default:
+                return dispatch_targeted(s, request, p, len, body);
+        }
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's greeting and its name (docs/protocol.md, 1). */
+#include "engine/internal.h"
+
+static void handshake_answer(struct session *s, uint8_t code)
+{
+        session_put_raw(s, &code, 1);
+}
+
+static void handshake_refuse(struct session *s, uint8_t code, const char *reason)
+{
+        handshake_answer(s, code);
+        session_drain(s, ENGINE_EVENT_REFUSED, reason);
+}
+
+static size_t handshake_greeting(struct session *s, const uint8_t *p, size_t len)
+{
+        if (len < WIRE_GREETING_SIZE)
+                return 0;
+        if (p[0] != WIRE_GREETING_MAGIC) {
+                handshake_refuse(s, WIRE_NOT_SUPPORTED, "not the BUS/RT protocol");
+        } else if (le16_get(p + 1) != WIRE_PROTOCOL_VERSION) {
+                handshake_refuse(s, WIRE_NOT_SUPPORTED, "unknown protocol version");
+        } else {
+                s->state = SESSION_NAMING;
+                handshake_answer(s, WIRE_OK);
+        }
+        return WIRE_GREETING_SIZE;
+}
+
+static void handshake_registered(struct session *s)
+{
+        struct engine *e = s->worker->engine;
+        uint64_t now = s->worker->now;
+
+        handshake_answer(s, WIRE_OK);
+        s->ping_at = now + e->config.timeout / 2;
+        s->frame_at = now;
+        counter_add(&e->counters.clients, 1);
+        worker_arm(s, s->ping_at);
+        event_push(s, ENGINE_EVENT_REGISTERED, WIRE_OK, "registered");
+        if (session_is_primary(s))
+                broker_announce(e, ".broker/info", "reg", s->name, s->name_len);
+}
+
+/* The session takes the name, or is refused it. False: not yet. */
+static bool handshake_claim(struct session *s)
+{
+        const char *reason;
+        int code = registry_claim(s, &reason);
+
+        if (code == 0) {
+                s->claiming = true;
+                worker_arm(s, s->worker->now + NSEC_PER_MSEC);
+                return false;
+        }
+        if (code == WIRE_OK)
+                handshake_registered(s);
+        else
+                handshake_refuse(s, (uint8_t)code, reason);
+        return true;
+}
+
+static bool handshake_set_name(struct session *s, const char *name, size_t len)
+{
+        struct verdict v = access_check_name(name, len);
+
+        free(s->name);
+        s->name = strndup(name, len);
+        s->name_len = s->name ? (uint16_t)len : 0;
+        if (!s->name) {
+                handshake_refuse(s, WIRE_OTHER, "no memory for the name");
+                return false;
+        }
+        s->primary_len = (uint16_t)access_primary_len(name, len);
+        if (!v.allow)
+                handshake_refuse(s, v.code, v.reason);
+        return v.allow;
+}
+
+static size_t handshake_name(struct session *s, const uint8_t *p, size_t len)
+{
+        size_t name_len;
+
+        if (len < 2)
+                return 0;
+        name_len = le16_get(p);
+        if (name_len > WIRE_NAME_MAX) {
+                handshake_refuse(s, WIRE_DATA, "name is longer than 1024 bytes");
+                return 2;
+        }
+        if (len < 2 + name_len)
+                return 0;
+        if (handshake_set_name(s, (const char *)p + 2, name_len) && !handshake_claim(s))
+                return 0;
+        return 2 + name_len;
+}
+
+size_t handshake_consume(struct session *s, const uint8_t *p, size_t len)
+{
+        return s->state == SESSION_GREETING ? handshake_greeting(s, p, len)
+                                            : handshake_name(s, p, len);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's own face to its parts: the tables, who is who on the bus, the frame on its way out,
+ * events. Tables are plain: a writer must be alone. With one worker it always is, since every write
+ * happens on that worker.
+ */
+#pragma once
+
+#include "basic/clock.h"
+#include "basic/macro.h"
+#include "engine/engine.h"
+#include "engine/session.h"
+#include "engine/worker.h"
+
+#define ENGINE_EVENT_RING 512
+
+struct event_ring {
+        struct engine_event *events;
+        uint64_t head, tail; /* written by the host, by the worker; atomic */
+        bool overflowed;     /* atomic: some were lost */
+        int fd;
+};
+
+struct registry {
+        struct table names, ids;
+        struct name_tree *name_tree;
+        struct subscription_tree *subscriptions;
+        uint64_t version; /* changes when a client comes or goes; never 0 */
+        size_t n_clients;
+};
+
+struct engine {
+        struct engine_config config; /* the workers' own copy: changed by request */
+        struct accounts *accounts;
+        struct registry registry;
+        struct worker worker;
+        bool started;
+        struct session *broker; /* `.broker` itself: no fd, never in a list of sessions */
+        struct engine_service service;
+        engine_tap_fn tap;
+        void *tap_userdata;
+        struct event_ring events;
+        struct engine_counters counters; /* written by the workers, relaxed */
+        uint64_t next_id;                /* atomic */
+        uint64_t started_at;
+};
+
+/* Single-writer counters that other threads may read at any time. */
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+        __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline void counter_sub(uint64_t *counter, uint64_t n)
+{
+        counter_add(counter, -n);
+}
+
+static inline void count_queued(struct session *to, size_t bytes)
+{
+        struct engine_counters *c = &to->worker->engine->counters;
+
+        counter_add(&to->counters.w_frames, 1);
+        counter_add(&to->counters.w_bytes, bytes);
+        counter_add(&c->w_frames, 1);
+        counter_add(&c->w_bytes, bytes);
+}
+
+static inline void count_received(struct session *s, size_t bytes)
+{
+        struct engine_counters *c = &s->worker->engine->counters;
+
+        counter_add(&s->counters.r_frames, 1);
+        counter_add(&s->counters.r_bytes, bytes);
+        counter_add(&c->r_frames, 1);
+        counter_add(&c->r_bytes, bytes);
+}
+
+/* registry.c */
+int registry_init(struct registry *r);
+void registry_done(struct registry *r);
+struct session *registry_find(const struct registry *r, const char *name, size_t len);
+struct session *registry_find_id(const struct registry *r, uint64_t id);
+/* Enters a session by its name into every table and subscribes it to `.broker/warn`. -EEXIST,
+ * -ENOMEM. */
+int registry_add(struct registry *r, struct session *s);
+void registry_remove(struct registry *r, struct session *s);
+/* The rules of a new name: WIRE_OK and the session is LIVE; 0: not yet, the holder of the name is
+ * just ending; else the code to refuse it with, and why. */
+int registry_claim(struct session *s, const char **ret_reason);
+
+/* deliver.c: one frame on its way to any number of receivers. */
+struct outgoing {
+        uint8_t kind;
+        bool realtime;
+        const struct session *sender;
+        const char *topic; /* publications */
+        size_t topic_len;
+        const uint8_t *payload, *payload2; /* in one or two parts */
+        size_t payload_len, payload2_len;
+        size_t counted; /* bytes for the receivers' counters */
+        size_t size;    /* encoded */
+        struct buffer
+                *shared; /* the encoded frame, once one is made; a reference of the frame's own */
+        size_t shared_at;
+};
+/* body: the buffer that the payload lies in, with INPUT_HEADROOM before it, or NULL. */
+void outgoing_init(struct outgoing *f, struct buffer *body);
+void outgoing_done(struct outgoing *f);
+/* Queues it for one receiver. False: no memory to be had, even after the largest holder was ended.
+ */
+bool outgoing_put(struct outgoing *f, struct session *to);
+/* From init to done, to every name that matches the mask, or every subscriber of the topic (with a
+ * receiver: only to clients of that primary name). Afterwards the sender, if it is no NULL, may be
+ * paused. */
+void deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
+                       const char *mask, size_t mask_len);
+void deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
+                         const char *receiver, size_t receiver_len);
+
+/* What is in front of a body in its buffer: room to turn the frame round in place. */
+#define INPUT_HEADROOM (WIRE_DELIVERY_HEADER_SIZE + 1024 + 8)
+
+/* memory.c: makes room by ending the session that holds most of the largest account. False: nothing
+ * to end. */
+bool memory_relieve(struct worker *w, struct account *account);
+
+/* broker.c */
+int broker_init(struct engine *e);
+void broker_done(struct engine *e);
+void broker_announce(struct engine *e, const char *topic, const char *what, const char *name,
+                     size_t name_len);
+void broker_announce_slow(struct engine *e, const char *name, size_t name_len, bool struck,
+                          uint64_t dropped);
+void broker_send(struct engine *e, enum engine_send_kind kind, const char *target,
+                 size_t target_len, const uint8_t *payload, size_t payload_len);
+
+/* event.c */
+int event_ring_init(struct event_ring *ring);
+void event_ring_done(struct event_ring *ring);
+_printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint8_t result,
+                               const char *detail, ...);
+void event_flush(struct worker *w);
+
+/* migrate.c uses what session.c makes */
+int session_alloc(struct engine *engine, const struct transport_peer *peer, const char *listener,
+                  struct session **ret);

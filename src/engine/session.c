@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's life: made, greeted, written to, timed, ended. */
+#include <sys/socket.h>
+
+#include "engine/internal.h"
+
+int session_alloc(struct engine *engine, const struct transport_peer *peer, const char *listener,
+                  struct session **ret)
+{
+        struct session *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->listener = listener ? strdup(listener) : NULL;
+        if (listener && !s->listener) {
+                free(s);
+                return -ENOMEM;
+        }
+        s->id = __atomic_add_fetch(&engine->next_id, 1, __ATOMIC_RELAXED);
+        s->worker = &engine->worker;
+        s->fd = -1;
+        s->kind = peer->kind;
+        s->peer = *peer;
+        s->timer_at = NSEC_INFINITY;
+        s->announced = true;
+        queue_init(&s->queue);
+        subscriber_init(&s->subscriber);
+        subscriber_init(&s->excluder);
+        LIST_INIT(&s->secondaries);
+        LIST_INIT(&s->pace.waits);
+        LIST_INIT(&s->waiters);
+        *ret = s;
+        return 0;
+}
+
+static struct identity peer_identity(const struct transport_peer *peer)
+{
+        if (peer->kind == TRANSPORT_INTERNAL)
+                return (struct identity){.kind = IDENTITY_BROKER};
+        if (peer->kind == TRANSPORT_UNIX)
+                return identity_of_user(peer->uid);
+        return peer->family_bytes == 4 ? identity_of_ipv4(peer->address)
+                                       : identity_of_ipv6(peer->address);
+}
+
+int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
+                const char *listener, struct session **ret)
+{
+        struct identity identity = peer_identity(peer);
+        struct session *s;
+        int r = session_alloc(engine, peer, listener, &s);
+
+        if (r < 0)
+                return r;
+        r = accounts_connect(engine->accounts, &identity, &s->account);
+        if (r < 0) {
+                session_free(s);
+                return r;
+        }
+        s->fd = fd;
+        *ret = s;
+        return 0;
+}
+
+struct session *session_free(struct session *s)
+{
+        struct worker *w;
+
+        if (!s)
+                return NULL;
+        w = s->worker;
+        queue_clear(&s->queue, &w->pool);
+        buffer_unref(&w->pool, s->input.body);
+        buffer_unref(&w->pool, s->input.pending);
+        if (s->exclusions) {
+                subscription_remove_all(s->exclusions, &s->excluder);
+                subscription_tree_free(s->exclusions);
+        }
+        if (s->account)
+                accounts_disconnect(w->engine->accounts, s->account);
+        close_fd(s->fd);
+        free(s->import_waits);
+        free(s->name);
+        free(s->listener);
+        free(s);
+        return NULL;
+}
+
+void session_put_raw(struct session *s, const void *bytes, size_t n)
+{
+        if (queue_put_raw(&s->queue, &s->worker->pool, s->account, bytes, n) < 0)
+                session_kill(s, ENGINE_EVENT_MEMORY, "no memory for the handshake");
+        else
+                session_mark_unwritten(s);
+}
+
+void session_start(struct session *s)
+{
+        struct worker *w = s->worker;
+
+        LIST_INSERT_HEAD(&w->sessions, s, link);
+        w->n_sessions++;
+        counter_add(&w->engine->counters.sessions, 1);
+        s->state = SESSION_GREETING;
+        s->frame_at = w->now;
+        s->deadline = w->now + w->engine->config.timeout;
+        worker_watch(w, s);
+        worker_arm(s, s->deadline);
+        session_put_raw(s, wire_greeting, sizeof(wire_greeting));
+}
+
+/* What ends a session in any way does this: it counts as unregistered from here on. */
+static void session_leave(struct session *s, enum session_state state)
+{
+        struct worker *w = s->worker;
+
+        s->state = state;
+        pace_forget(s);
+        if (s->running) {
+                TAILQ_REMOVE(&w->run_queue, s, run_link);
+                s->running = false;
+        }
+        s->input.body = buffer_unref(&w->pool, s->input.body);
+        s->input.pending = buffer_unref(&w->pool, s->input.pending);
+        s->input.assembling = false;
+        if (!s->leaving) {
+                s->leaving = true;
+                STAILQ_INSERT_TAIL(&w->leavers, s, leave_link);
+        }
+}
+
+/* A peer that closes before it has a name is no event. */
+static void session_tell(struct session *s, enum engine_event_type type, const char *reason)
+{
+        struct engine_counters *c = &s->worker->engine->counters;
+
+        if (type == ENGINE_EVENT_BAD_FRAME)
+                counter_add(&c->bad, 1);
+        if (type == ENGINE_EVENT_REFUSED)
+                counter_add(&c->refused, 1);
+        if (reason && (s->name || type != ENGINE_EVENT_GONE))
+                event_push(s, type, 0, "%s", reason);
+}
+
+void session_drain(struct session *s, enum engine_event_type type, const char *reason)
+{
+        struct worker *w = s->worker;
+
+        if (s->state >= SESSION_DRAINING)
+                return;
+        session_tell(s, type, reason);
+        s->deadline = w->now + w->engine->config.timeout;
+        session_leave(s, SESSION_DRAINING);
+        worker_arm(s, s->deadline);
+        session_mark_unwritten(s);
+}
+
+void session_kill(struct session *s, enum engine_event_type type, const char *reason)
+{
+        if (s->state == SESSION_DEAD)
+                return;
+        if (s->state < SESSION_DRAINING)
+                session_tell(s, type, reason);
+        session_leave(s, SESSION_DEAD);
+        worker_disarm(s);
+        if (s->unwritten) {
+                LIST_REMOVE(s, unwritten_link);
+                s->unwritten = false;
+        }
+        queue_clear(&s->queue, &s->worker->pool);
+}
+
+void session_mark_unwritten(struct session *s)
+{
+        if (s->unwritten || s->write_blocked)
+                return;
+        s->unwritten = true;
+        LIST_INSERT_HEAD(&s->worker->unwritten, s, unwritten_link);
+}
+
+/* All is written that ever will be. A TCP peer is told the end and given time to read: closing on
+ * bytes that it sent and nobody read would throw away what is on its way to it. */
+static void session_finish(struct session *s)
+{
+        if (s->kind == TRANSPORT_TCP && !s->hung_up && !s->lingering) {
+                s->lingering = true;
+                if (shutdown(s->fd, SHUT_WR) == 0) {
+                        s->readable = true;
+                        worker_run_later(s);
+                        return;
+                }
+        }
+        session_kill(s, ENGINE_EVENT_GONE, NULL);
+}
+
+static void session_blocked(struct session *s)
+{
+        struct worker *w = s->worker;
+
+        if (!s->write_blocked) {
+                s->write_blocked = true;
+                worker_watch_writable(s, true);
+        }
+        worker_arm(s, w->now + w->engine->config.timeout);
+}
+
+void session_write(struct session *s)
+{
+        struct worker *w = s->worker;
+        bool progress;
+        int r;
+
+        if (s->state == SESSION_DEAD || s->fd < 0)
+                return;
+        r = queue_write(&s->queue, &w->pool, s->fd, &progress);
+        if (r < 0) {
+                session_kill(s, ENGINE_EVENT_GONE, strerrordesc_np(-r));
+                return;
+        }
+        if (progress || !s->write_blocked)
+                s->write_since = w->now;
+        if (progress)
+                pace_shrunk(s);
+        if (r == 0) {
+                session_blocked(s);
+                return;
+        }
+        if (s->write_blocked) {
+                s->write_blocked = false;
+                worker_watch_writable(s, false);
+        }
+        if (s->state == SESSION_DRAINING)
+                session_finish(s);
+}
+
+/* Six bytes that belong to the session itself: an acknowledgement or a ping. */
+static bool session_put_small(struct session *s, const uint8_t bytes[WIRE_DELIVERY_HEADER_SIZE])
+{
+        uint8_t *room;
+
+        while (!(room = queue_put_inline(&s->queue, &s->worker->pool, s->account,
+                                         WIRE_DELIVERY_HEADER_SIZE))) {
+                if (errno != EDQUOT || !memory_relieve(s->worker, s->account))
+                        session_kill(s, ENGINE_EVENT_MEMORY, "no memory for an acknowledgement");
+                if (s->state != SESSION_LIVE && s->state != SESSION_DRAINING)
+                        return false;
+        }
+        memcpy(room, bytes, WIRE_DELIVERY_HEADER_SIZE);
+        pace_grown(s);
+        session_mark_unwritten(s);
+        return true;
+}
+
+void session_ack(struct session *s, const struct wire_request *request, enum wire_result result)
+{
+        uint8_t ack[WIRE_DELIVERY_HEADER_SIZE];
+
+        if (!(request->qos & WIRE_QOS_PROCESSED) || s->state != SESSION_LIVE)
+                return;
+        wire_ack_encode(ack, request->op_id, result);
+        if (session_put_small(s, ack))
+                count_queued(s, sizeof(ack));
+}
+
+/* A full queue proves that there is traffic enough; the blocked-write rule watches it. */
+static void session_ping(struct session *s)
+{
+        static const uint8_t ping[WIRE_DELIVERY_HEADER_SIZE] = {WIRE_KIND_PING};
+        uint64_t period = s->worker->engine->config.timeout / 2;
+
+        if (!s->queue_full)
+                session_put_small(s, ping);
+        s->ping_at = MAX(s->ping_at + period, s->worker->now + period / 2);
+}
+
+static uint64_t session_input_deadline(const struct session *s)
+{
+        uint64_t timeout = s->worker->engine->config.timeout;
+
+        if (session_is_paused(s))
+                return s->pace.deadline;
+        return s->body_since ? s->body_since + timeout : s->frame_at + timeout + timeout / 4;
+}
+
+uint64_t session_next_deadline(const struct session *s)
+{
+        uint64_t at;
+
+        if (s->state != SESSION_LIVE)
+                return s->deadline;
+        at = MIN(s->ping_at, session_input_deadline(s));
+        if (s->write_blocked)
+                at = MIN(at, s->write_since + s->worker->engine->config.timeout);
+        if (s->slow_dropped)
+                at = MIN(at, s->slow_reported_at + NSEC_PER_SEC);
+        return at;
+}
+
+/* Nothing came for too long. Its last bytes may wait in the socket, where a busy worker has not
+ * looked. */
+static void session_overdue(struct session *s)
+{
+        if (!s->last_look) {
+                s->last_look = true;
+                s->readable = true;
+                worker_run_later(s);
+                s->frame_at += 10 * NSEC_PER_MSEC;
+                if (s->body_since)
+                        s->body_since += 10 * NSEC_PER_MSEC;
+                return;
+        }
+        session_drain(s, ENGINE_EVENT_TIMEOUT,
+                      s->body_since ? "a frame's body did not arrive in time"
+                                    : "no frame for 1.25 x the timeout");
+}
+
+static void session_check_live(struct session *s)
+{
+        struct worker *w = s->worker;
+
+        if (w->now >= s->ping_at)
+                session_ping(s);
+        if (s->slow_dropped && w->now >= s->slow_reported_at + NSEC_PER_SEC) {
+                uint64_t n = s->slow_dropped;
+
+                s->slow_dropped = 0;
+                s->slow_reported_at = w->now;
+                broker_announce_slow(w->engine, s->name, s->name_len, false, n);
+        }
+        if (s->state == SESSION_LIVE && w->now >= session_input_deadline(s)) {
+                if (session_is_paused(s))
+                        pace_expired(s);
+                else if (!s->running)
+                        session_overdue(s);
+        }
+}
+
+void session_check_timers(struct session *s)
+{
+        struct worker *w = s->worker;
+        uint64_t timeout = w->engine->config.timeout;
+
+        if (s->claiming) {
+                s->claiming = false;
+                worker_run_later(s);
+        }
+        if (s->state == SESSION_LIVE)
+                session_check_live(s);
+        else if (w->now >= s->deadline)
+                session_kill(s, ENGINE_EVENT_TIMEOUT, "the handshake was not finished in time");
+        if (s->write_blocked && s->state != SESSION_DEAD && w->now >= s->write_since + timeout)
+                session_kill(s, ENGINE_EVENT_TIMEOUT,
+                             "accepted no byte for one timeout while frames waited");
+        if (s->state != SESSION_DEAD)
+                worker_arm(s, MAX(session_next_deadline(s), w->now + NSEC_PER_MSEC));
+}

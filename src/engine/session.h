@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session: one connection, from its first byte to its last, as plain data and an fd. Only its
+ * worker touches it.
+ *
+ *      GREETING -> NAMING -> LIVE -> DRAINING -> DEAD
+ *
+ * A session that is not LIVE any more counts as unregistered at once; its names and subscriptions
+ * leave the tables at the end of the pass, where also the memory of the DEAD is freed. So nothing
+ * that a pass holds can vanish under it.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+
+#include "access/access.h"
+#include "engine/engine.h"
+#include "engine/pace.h"
+#include "engine/queue.h"
+#include "route/mask.h"
+#include "route/name-tree.h"
+#include "route/subscription.h"
+#include "wire/frame.h"
+#include "wire/handshake.h"
+
+struct worker;
+
+enum session_state {
+        SESSION_GREETING, /* our greeting is sent, the client's is awaited */
+        SESSION_NAMING,   /* the name is awaited */
+        SESSION_LIVE,     /* registered */
+        SESSION_DRAINING, /* reads nothing any more; what is queued goes out, then the connection
+                             ends */
+        SESSION_DEAD,     /* nothing goes out any more */
+};
+
+/* Counters of one client, written by its worker only. */
+struct session_counters {
+        uint64_t r_frames, r_bytes, w_frames, w_bytes, dropped;
+};
+
+/* What has been read and not handled. */
+struct input {
+        bool assembling;             /* one frame whose header is whole; its body may not be */
+        struct wire_request request; /* its header */
+        struct buffer *body;         /* its body, behind INPUT_HEADROOM */
+        size_t body_len;
+        struct buffer *pending; /* what comes next: frames that must wait, or part of a header */
+        size_t pending_at, pending_end;
+};
+
+struct session {
+        uint64_t id;
+        struct worker *worker;
+        int fd;
+        enum session_state state;
+        enum transport_kind kind;
+
+        bool readable;      /* the socket may have bytes: read until it has not */
+        bool hung_up;       /* the peer closed its side: read to the end */
+        bool write_blocked; /* the socket is full; EPOLLOUT is awaited */
+        bool queue_full;    /* until it is below half again */
+        bool striking;      /* a drop policy is at work until there is room */
+        bool registered;    /* in the tables */
+        bool announced;     /* its leaving is to be announced */
+        bool lingering;     /* all is written and the end is sent; the peer's end is awaited */
+        bool unwritten;     /* on the worker's list of sessions to write */
+        bool running;       /* on the run queue */
+        bool leaving;       /* on the list of those that leave at the end of the pass */
+        bool claiming;      /* its name's holder is just ending: asks again soon */
+        bool last_look;     /* overdue, and given one more chance to be read */
+        bool struck;        /* ended for being slow: to be told on `.broker/slow` */
+
+        char *name; /* NUL-terminated; NULL before it is known */
+        uint16_t name_len, primary_len;
+        struct session *primary; /* of a secondary */
+        LIST_HEAD(, session) secondaries;
+        LIST_ENTRY(session) secondary_of;
+        size_t n_secondaries;
+
+        struct account *account;
+        struct queue queue;
+        struct input input;
+        struct session *last_target; /* where its last message went, if nobody came or went since */
+        uint64_t last_target_version;
+
+        struct pace pace;
+        struct wait_list waiters; /* senders that wait for room here */
+
+        struct subscriber subscriber;
+        struct subscriber excluder; /* the one subscriber of its own tree of exclusions */
+        struct name_entry name_entry;
+        struct table_node by_name, by_id;
+        struct subscription_tree *exclusions; /* NULL: none */
+
+        uint64_t timer_at; /* when timers are looked at; NSEC_INFINITY: not on the timer tree */
+        uint64_t deadline; /* of the handshake or of draining */
+        uint64_t ping_at;
+        uint64_t frame_at;         /* when the last frame ended */
+        uint64_t body_since;       /* when the unfinished frame's header was whole; 0: none */
+        uint64_t write_since;      /* when the socket took its last byte while more waited */
+        uint64_t slow_reported_at; /* `.broker/slow` at most once a second */
+        uint64_t slow_dropped;     /* since that report */
+
+        uint64_t *import_waits; /* ids of those it waits for, while sessions are imported */
+        size_t n_import_waits;
+
+        struct session_counters counters;
+        struct transport_peer peer;
+        char *listener;
+
+        TAILQ_ENTRY(session) run_link;
+        LIST_ENTRY(session) unwritten_link;
+        STAILQ_ENTRY(session) leave_link;
+        LIST_ENTRY(session) link; /* of the worker's sessions */
+        RB_ENTRY(session) timer_link;
+};
+
+/* From any thread: makes a session that no worker has yet. On failure the fd stays the caller's. */
+int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
+                const char *listener, struct session **ret);
+/* Frees it and what it holds; it must be in no table and on no list. Returns NULL. */
+struct session *session_free(struct session *s);
+
+/* On its worker: takes it into service and greets the peer. */
+void session_start(struct session *s);
+
+/* Ends it: what is queued is written out, for at most one timeout. The reason goes into the event.
+ */
+void session_drain(struct session *s, enum engine_event_type type, const char *reason);
+/* Ends it at once: what is queued is lost. */
+void session_kill(struct session *s, enum engine_event_type type, const char *reason);
+
+/* Handles what was read before, reads on, handles that. */
+void session_run(struct session *s);
+/* Writes what is queued. */
+void session_write(struct session *s);
+/* Will be written at the end of the pass. */
+void session_mark_unwritten(struct session *s);
+/* Looks at every deadline. */
+void session_check_timers(struct session *s);
+/* The earliest moment at which there may be something to do. */
+uint64_t session_next_deadline(const struct session *s);
+
+/* Handshake: consumes bytes in GREETING and NAMING; returns how many. */
+size_t handshake_consume(struct session *s, const uint8_t *p, size_t len);
+
+/* What came of one frame. */
+enum dispatch_result {
+        DISPATCH_DONE,
+        DISPATCH_WAIT, /* not handled: the session waits for room somewhere */
+};
+/* One whole frame. `body` is the buffer that p points into, behind INPUT_HEADROOM, or NULL: then
+ * the bytes are copied where they must outlive the call. */
+enum dispatch_result dispatch_frame(struct session *s, const struct wire_request *request,
+                                    uint8_t *p, size_t len, struct buffer *body);
+/* Bad bytes: one acknowledgement where one was asked for, one event, and the connection ends. */
+void dispatch_violation(struct session *s, const struct wire_request *request, const char *what);
+
+void session_ack(struct session *s, const struct wire_request *request, enum wire_result result);
+/* Queues bytes that are no frames: the handshake's. */
+void session_put_raw(struct session *s, const void *bytes, size_t n);
+
+static inline bool session_is_paused(const struct session *s)
+{
+        return !LIST_EMPTY(&s->pace.waits);
+}
+
+static inline bool session_is_primary(const struct session *s)
+{
+        return s->primary_len == s->name_len;
+}
