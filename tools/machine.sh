@@ -1,0 +1,102 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What the scripts of this folder need of a machine, in one place: the packages of Debian and the newest-enough
+# Rust, installed where they are missing, and the folder outside the tree where slow things are kept between runs.
+# Sourced, never run. "a|b" in a list: b where the release does not know a.
+# shellcheck disable=SC2034  # the lists and names are used by those who source it
+
+# To build the broker and to run the offline tests.
+PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3 libbsd-dev libsystemd-dev libpcre2-dev
+                'libmsgpack-dev|libmsgpack-c-dev' libcmocka-dev)
+# To run programs that use the published clients.
+PACKAGES_CLIENTS=(python3-venv ca-certificates)
+PACKAGES_INTEROP=(nodejs npm)
+# What the whole test run wants besides: a second compiler with its sanitizers, the checkers of the lint suite (with
+# them it also looks at layout and scripts), and a small system of its own to boot.
+PACKAGES_TEST=(git clang clang-format shellcheck 'libclang-rt-14-dev|libclang-rt-dev' mmdebstrap systemd-container
+               iproute2 procps valgrind)
+
+RUST_NEEDED=1.85
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/busrt-tests
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "This needs root or sudo: $*"
+    fi
+}
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+available() { apt-cache show "$1" >/dev/null 2>&1; }
+
+# Installs those of the packages that are missing, and says which.
+need_packages() {
+    local missing=() wish names=()
+    command -v apt-get >/dev/null || {
+        say "This is no Debian: install what tools/machine.sh lists by hand. Going on with what is here."
+        return 0
+    }
+    for wish; do
+        installed "${wish%%|*}" || installed "${wish##*|}" || missing+=("$wish")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "Installing: ${missing[*]%%|*}"
+    as_root apt-get -q=2 update || die "apt-get update failed"
+    for wish in "${missing[@]}"; do
+        if available "${wish%%|*}"; then names+=("${wish%%|*}"); else names+=("${wish##*|}"); fi
+    done
+    logged apt as_root env DEBIAN_FRONTEND=noninteractive apt-get -q=2 -o Dpkg::Use-Pty=0 install --yes \
+        --no-install-recommends "${names[@]}" || die "apt-get could not install ${names[*]}"
+}
+
+# Is version $1 at least $2?
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# Sets `cargo`: the one on PATH if it is new enough, else Debian's.
+need_cargo() {
+    local version program
+    for program in cargo /usr/bin/cargo; do
+        version=$("$program" --version 2>/dev/null | cut -d ' ' -f 2)
+        if [ -n "$version" ] && at_least "$version" "$RUST_NEEDED"; then
+            cargo=$program
+            return 0
+        fi
+    done
+    need_packages 'cargo-web|cargo'
+    cargo=/usr/bin/cargo
+    version=$("$cargo" --version | cut -d ' ' -f 2)
+    at_least "$version" "$RUST_NEEDED" || die "Rust $RUST_NEEDED or newer is needed, and this has only $version"
+}
+
+# Runs a command whose output is of interest only when it fails.
+logged() { # name, command
+    local log=$cache/log/$1.log
+    shift
+    "$@" >"$log" 2>&1 </dev/null || {
+        tail -n 60 "$log" >&2
+        return 1
+    }
+}
+
+# Configures a build directory once and builds it. What it prints is shown only when it fails.
+build() { # directory, meson options
+    local directory=$1
+    shift
+    if [ ! -f "$directory/build.ninja" ]; then
+        logged "setup-${directory##*/}" meson setup "$@" "$directory" "$top" || return 1
+    fi
+    logged "${directory##*/}" ninja -C "$directory"
+}
+
+mkdir -p "$cache/log"
