@@ -48,18 +48,24 @@ def free_port(host):
 
 
 class Broker:
-    """A running busrtd. listen: any of 'unix', 'tcp', 'tcp6', 'fifo'. options: {'-t': '0.5', '--force-register': None}"""
+    """A running busrtd.
+
+    listen: any of 'unix', 'tcp', 'tcp6', 'fifo', and 'unix:NAME' for a socket NAME relative to the broker's directory.
+    options: {'-t': '0.5', '--force-register': None}. before(dir) runs before the start.
+    """
 
     DEFAULTS = {'-w': '1', '-t': '30'}
 
-    def __init__(self, path, options=None, listen=('unix',)):
+    def __init__(self, path, options=None, listen=('unix',), before=None):
         self.path, self.options, self.listen = path, {**self.DEFAULTS, **(options or {})}, listen
         self.dir = tempfile.mkdtemp(prefix='busrt-')
         os.chmod(self.dir, 0o755)
         self.unix, self.fifo = self.dir + '/bus.sock', self.dir + '/bus.fifo'
         self.log_path = self.dir + '/log'
         self.process = None
-        for attempt in range(5):  # a port found free may be taken by the time the broker binds it
+        if before:
+            before(self.dir)
+        for _ in range(5):  # a port found free may be taken by the time the broker binds it
             self.ports = {'tcp': ('127.0.0.1', free_port('127.0.0.1')) if 'tcp' in listen else None,
                           'tcp6': ('::1', free_port('::1')) if 'tcp6' in listen else None}
             self.spawn()
@@ -74,7 +80,7 @@ class Broker:
             where['tcp'] = '%s:%d' % self.ports['tcp']
         if self.ports['tcp6']:
             where['tcp6'] = '[%s]:%d' % self.ports['tcp6']
-        return [where[kind] for kind in self.listen]
+        return [where.get(kind) or kind.removeprefix('unix:') for kind in self.listen]
 
     def argv(self):
         argv = [self.path]
@@ -117,9 +123,9 @@ class Broker:
             return False
 
     def connect(self, kind='unix', source=None):
-        if kind == 'unix':
+        if kind.startswith('unix'):
             s = socket.socket(socket.AF_UNIX)
-            where = self.unix
+            where = self.unix if kind == 'unix' else self.dir + '/' + kind.removeprefix('unix:')
         else:
             s = socket.socket(socket.AF_INET6 if kind == 'tcp6' else socket.AF_INET)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -466,7 +472,7 @@ class Bus:
             if where:
                 item = item.replace(b':%d' % where[1], b':BPORT')
         for peer in self.peers:
-            if peer.port != 'unix':
+            if not peer.port.startswith('unix'):
                 item = item.replace(b':%d' % peer.local[1], b':CPORT')
         for mask in masks:
             item = mask(item)

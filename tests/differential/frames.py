@@ -110,5 +110,5 @@ def describe(item):
     if len(item) > 6 and item[0] in (MESSAGE, BROADCAST, PUBLISH) and frame_size(item) == len(item):
         kind, sender, topic, payload, realtime = split(item)
         about = '' if topic is None else f' topic={topic[:60]!r}'
-        return f'{OPERATIONS[kind]} from={sender[:60]!r}{about} rt={realtime} payload[{len(payload)}]={payload[:80]!r}'
+        return f'{OPERATIONS[kind]} from={sender[:60]!r}{about} rt={realtime} payload[{len(payload)}]={payload[:32]!r}'
     return f'bytes[{len(item)}] {item[:48].hex(" ")}'

@@ -14,21 +14,21 @@ ROWS = []
 
 
 class Row:
-    def __init__(self, ident, section, says, play, ours, reference, options, listen, masks):
+    def __init__(self, ident, section, says, play, ours, reference, options, listen, masks, before):
         self.ident, self.section, self.says, self.play = ident, section, says, play
         self.ours, self.reference = ours, reference
-        self.options, self.listen, self.masks = options, listen, masks
+        self.options, self.listen, self.masks, self.before = options, listen, masks, before
 
     @property
     def is_same(self):
         return self.ours is SAME
 
 
-def row(ident, section, says, *, ours=SAME, reference=NOT_RUN, options=None, listen=('unix',), masks=()):
-    """Registers the decorated function. listen and options are the broker's (see bus.Broker)."""
+def row(ident, section, says, *, ours=SAME, reference=NOT_RUN, options=None, listen=('unix',), masks=(), before=None):
+    """Registers the decorated function. listen, options and before are the broker's (see bus.Broker)."""
     def register(play):
         check(all(r.ident != ident for r in ROWS), f'row {ident} is there twice')
-        ROWS.append(Row(ident, section, says, play, ours, reference, options, listen, masks))
+        ROWS.append(Row(ident, section, says, play, ours, reference, options, listen, masks, before))
         return play
     return register
 

@@ -26,7 +26,7 @@ FILES = ('handshake', 'operations', 'delivery', 'bad_input', 'publish', 'broadca
 
 def play(row, path):
     """The transcript of a row on the broker at path."""
-    bus = Bus(Broker(path, row.options, row.listen))
+    bus = Bus(Broker(path, row.options, row.listen, row.before))
     try:
         row.play(bus)
         alive = bus.broker.alive() or bus.broker.process.returncode == 0
