@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is tried on the booted system. A case is a function whose first line of documentation says what holds; it
+raises when it does not. Each starts and ends with the service stopped and its sockets listening."""
+import contextlib
+import json
+import os
+import signal
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "differential"))
+
+import frames as f  # the bytes of the protocol
+from little_system import SHARED, Failure, wait_until
+
+SERVICE = "busrtd.service"
+SOCKETS = ("busrtd.socket", "busrtd-tcp.socket")
+PORT = 7777
+JOURNALD = "systemd-journald.service"
+
+# The TCP socket is made by systemd: the service itself has no network at all.
+FILES = {
+    "/etc/systemd/system/busrtd.service": """\
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+ExecStart=/usr/bin/busrtd
+User=nobody
+PrivateNetwork=yes
+RestrictAddressFamilies=AF_UNIX
+NoNewPrivileges=yes
+""",
+    "/etc/systemd/system/busrtd.socket": f"""\
+[Socket]
+ListenStream={SHARED}/bus.sock
+""",
+    "/etc/systemd/system/busrtd-tcp.socket": f"""\
+[Socket]
+ListenStream=127.0.0.1:{PORT}
+Service={SERVICE}
+""",
+}
+
+TRAFFIC = 20000  # messages while the journal stands still
+BATCH = 100
+OFFENDERS = 400  # each provokes a record; a journal that nobody reads takes 11
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+class Peer:
+    """A registered raw client."""
+
+    def __init__(self, connection, name):
+        self.connection, self.buffer, self.next_id = connection, b"", 1
+        greeting = self.take(3)
+        check(greeting == f.GREETING, f"the greeting is {greeting.hex()}")
+        connection.sendall(f.GREETING)
+        check(self.take(1) == b"\x01", "the version was refused")
+        connection.sendall(f.named(name))
+        check(self.take(1) == b"\x01", f"the name {name} was refused")
+
+    def _more(self):
+        data = self.connection.recv(1 << 16)
+        self.buffer += data
+        return data
+
+    def take(self, count):
+        while len(self.buffer) < count:
+            check(self._more(), "the broker has closed the connection")
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def next_frame(self):
+        """The next frame that is no ping; None at the end."""
+        while True:
+            size = f.frame_size(self.buffer[:6])
+            if size is not None and len(self.buffer) >= size:
+                item = self.take(size)
+                if item != bytes(6):
+                    return item
+            elif not self._more():
+                return None
+
+    def expect(self, wanted):
+        got = self.next_frame()
+        check(got == wanted, f"wanted {f.describe(wanted)}, got {f.describe(got)}")
+
+    def send(self, *messages):
+        """Sends (target, payload) pairs, acknowledgement wanted; returns their op ids."""
+        first = self.next_id
+        self.next_id += len(messages)
+        self.connection.sendall(b"".join(f.frame(f.MESSAGE, f.to(target, payload), f.PROCESSED, first + i)
+                                         for i, (target, payload) in enumerate(messages)))
+        return range(first, self.next_id)
+
+    def close(self):
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def peer(connection, name):
+    client = Peer(connection, name)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def stopped_afterwards(system):
+    try:
+        yield
+    finally:
+        system.run("systemctl", "stop", SERVICE)
+        system.run("systemctl", "start", *SOCKETS)
+
+
+def is_in_state(system, state):
+    return system.show(SERVICE, "ActiveState") == state
+
+
+def records(system, *match):
+    """The journal's records of our service, oldest first."""
+    system.run("journalctl", "--sync")
+    text = system.run("journalctl", "--no-pager", "--all", "-o", "json", "-u", SERVICE, *match).stdout
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def exchange(a, name_a, b, name_b):
+    """One message each way, each acknowledged and delivered."""
+    for sender, receiver, source, target in ((a, b, name_a, name_b), (b, a, name_b, name_a)):
+        op_id, = sender.send((target, b"to " + target))
+        sender.expect(f.got_ack(op_id))
+        receiver.expect(f.got_message(source, b"to " + target))
+
+
+def offend(system, name):
+    """A client that breaks the protocol by an operation that does not exist, and loses its connection for it."""
+    with peer(system.connect_unix("bus.sock"), name) as client:
+        client.connection.sendall(f.frame(0x3F, b""))
+        check(client.next_frame() is None, "an unknown operation was answered")
+
+
+def activation(system):
+    """A client that connects to a socket of systemd starts the service, by UNIX and by TCP alike."""
+    for connect in (lambda: system.connect_unix("bus.sock"), lambda: system.connect_tcp(PORT)):
+        with stopped_afterwards(system):
+            check(is_in_state(system, "inactive"), "the service runs before anyone wants it")
+            with peer(connect(), b"early"):
+                wait_until(lambda: is_in_state(system, "active"), "the service is active: it told systemd READY=1")
+                check(system.show(SERVICE, "StatusText"), "the service tells systemd no status")
+
+
+def both_sockets(system):
+    """A UNIX and a TCP client of inherited sockets talk to each other, and the service has no network itself."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix("bus.sock"), b"unix") as a, peer(system.connect_tcp(PORT), b"tcp") as b:
+            exchange(a, b"unix", b, b"tcp")
+            check(system.show(SERVICE, "PrivateNetwork") == "yes", "the unit is not the one meant")
+
+
+def announcement_at_stop(system):
+    """`systemctl stop` announces the shutdown to every client before it closes, and the service ends in order."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix("bus.sock"), b"a") as a, peer(system.connect_tcp(PORT), b"b") as b:
+            exchange(a, b"a", b, b"b")
+            system.run("systemctl", "stop", SERVICE)
+            for client in (a, b):
+                kind, sender, topic, payload, _ = f.split(client.next_frame())
+                check((kind, sender, topic) == (f.PUBLISH, b".broker", b".broker/warn"), "no warning came")
+                check(b"\xa1s\xa8shutdown" in payload, f"the warning says {payload!r}")
+                check(client.next_frame() is None, "something came after the warning")
+        check(system.show(SERVICE, "Result") == "success", "the service ended with a failure")
+        check(system.show(SERVICE, "ExecMainStatus") == "0", "the service's exit status is not 0")
+
+
+def sockets_outlive_the_service(system):
+    """Stopping leaves systemd's socket files alone: the next client starts the service again."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix("bus.sock"), b"first"):
+            pass
+        system.run("systemctl", "stop", SERVICE)
+        check(os.path.exists(os.path.join(system.shared, "bus.sock")), "the socket file is gone")
+        with peer(system.connect_unix("bus.sock"), b"second"):
+            pass
+
+
+def journal_at_start(system):
+    """The journal has a line for each listener and one with the limits, under our name and with a MESSAGE_ID."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix("bus.sock"), b"reader"):
+            pid = system.show(SERVICE, "MainPID")
+            found = wait_until(lambda: records(system, f"_PID={pid}"), "a record of the service")
+    lines = [record["MESSAGE"] for record in found]
+    for wanted in (f"{SHARED}/bus.sock", f"127.0.0.1:{PORT}", "8192"):
+        check(any(wanted in line for line in lines), f"no record has {wanted}: {lines}")
+    for record in found:
+        check(record["SYSLOG_IDENTIFIER"] == "busrtd", f"a record of {record['SYSLOG_IDENTIFIER']}")
+        check(len(record.get("MESSAGE_ID", "")) == 32, f"no MESSAGE_ID: {record['MESSAGE']}")
+
+
+def offender_in_journal(system):
+    """A client that breaks the protocol costs one record, with its name, uid and the reason as fields."""
+    with stopped_afterwards(system):
+        offend(system, b"rude.client")
+        record = wait_until(lambda: records(system, "BUSRT_CLIENT=rude.client"), "the record of the offence")[0]
+        check(record["BUSRT_UID"] == "0", f"the uid is {record['BUSRT_UID']}")
+        check(record["BUSRT_REASON"], "no reason is given")
+
+
+def count_traffic(system, sender, receiver):
+    """TRAFFIC messages, every one acknowledged and delivered in order, while offenders provoke records."""
+    for first in range(0, TRAFFIC, BATCH):
+        for i in range(OFFENDERS * BATCH // TRAFFIC):
+            offend(system, b"offender.%d.%d" % (first, i))
+        numbers = [struct.pack("<I", n) for n in range(first, first + BATCH)]
+        for op_id in sender.send(*[("receiver", number) for number in numbers]):
+            sender.expect(f.got_ack(op_id))
+        for number in numbers:
+            receiver.expect(f.got_message("sender", number))
+
+
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def journal_stands_still(system):
+    """While journald is stopped no message is lost or late for it; when it goes on, logging does too."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix("bus.sock"), b"sender") as a, peer(system.connect_tcp(PORT), b"receiver") as b:
+            exchange(a, b"sender", b, b"receiver")
+            broker = system.show(SERVICE, "MainPID")
+            journald = system.outer_pid(JOURNALD)
+            os.kill(journald, signal.SIGSTOP)
+            try:
+                wait_until(lambda: is_stopped(journald), "journald stopped")
+                count_traffic(system, a, b)
+                check(is_stopped(journald), "journald went on meanwhile")
+            finally:
+                os.kill(journald, signal.SIGCONT)
+            exchange(a, b"sender", b, b"receiver")
+            check(system.show(SERVICE, "MainPID") == broker, "the broker was restarted")
+
+            def new_record():
+                offend(system, b"after.the.stop")
+                return records(system, "BUSRT_CLIENT=after.the.stop")
+            wait_until(new_record, "a record of what happened after journald went on")
+
+
+CASES = (activation, both_sockets, announcement_at_stop, sockets_outlive_the_service, journal_at_start,
+         offender_in_journal, journal_stands_still)
