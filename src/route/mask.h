@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The grammar of masks, for topics and for client names alike: parts between separators, one word for "any one
- * part" and one for "one or more further parts", which ends the mask wherever it stands.
- * Pure functions over text; no recursion, no allocation.
+ * The grammar of masks, for topics and for client names alike: parts between separators, one word
+ * for "any one part" and one for "one or more further parts", which ends the mask wherever it
+ * stands. Pure functions over text; no recursion, no allocation.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 struct mask_syntax {
         char separator; /* '/' or '.' */
         char any;       /* '+' or '?': a part that is just this character is any one part */
-        char rest;      /* '#' or '*': a part that is just this character is one or more further parts */
+        char rest; /* '#' or '*': a part that is just this character is one or more further parts */
 };
 
 extern const struct mask_syntax mask_topic; /* '/', '+', '#' */
@@ -21,14 +21,15 @@ extern const struct mask_syntax mask_name;  /* '.', '?', '*' */
 /* The number of parts: separators + 1. */
 size_t mask_n_parts(const struct mask_syntax *syntax, const char *text, size_t len);
 
-/* The length of the mask without what stands behind its first `rest` part: "a/#/b" is "a/#", 3. Two texts with
- * the same canonical bytes are the same mask. */
+/* The length of the mask without what stands behind its first `rest` part: "a/#/b" is "a/#", 3. Two
+ * texts with the same canonical bytes are the same mask. */
 size_t mask_canonical_len(const struct mask_syntax *syntax, const char *mask, size_t len);
 
-/* Does the mask match this text, whose parts are all literal? (docs/protocol: "a/#" matches "a/b", not "a".) */
-bool mask_match(const struct mask_syntax *syntax, const char *mask, size_t mask_len, const char *text,
-                size_t text_len);
+/* Does the mask match this text, whose parts are all literal? (docs/protocol: "a/#" matches "a/b",
+ * not "a".) */
+bool mask_match(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
+                const char *text, size_t text_len);
 
 /* Is everything that `inner` matches also matched by `outer`? Exact for a single outer mask. */
-bool mask_is_subset(const struct mask_syntax *syntax, const char *inner, size_t inner_len, const char *outer,
-                    size_t outer_len);
+bool mask_is_subset(const struct mask_syntax *syntax, const char *inner, size_t inner_len,
+                    const char *outer, size_t outer_len);
