@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The names on the bus, as a tree of their dotted parts, so that a broadcast mask ('.', '?', '*') finds its
- * receivers by walking what matches. Same rules as the subscription tree: plain data, many readers or one writer,
- * no recursion, memory linear in the names' lengths.
+ * The names on the bus, as a tree of their dotted parts, so that a broadcast mask ('.', '?', '*')
+ * finds its receivers by walking what matches. Same rules as the subscription tree: plain data,
+ * many readers or one writer, no recursion, memory linear in the names' lengths.
  */
 #pragma once
 
 #include <stddef.h>
-#include <sys/queue.h>
 
 struct name_tree;
 struct name_node;
@@ -32,5 +31,6 @@ struct name_tree *name_tree_free(struct name_tree *tree);
 int name_tree_add(struct name_tree *tree, struct name_entry *entry, const char *name, size_t len);
 void name_tree_remove(struct name_tree *tree, struct name_entry *entry);
 
-int name_tree_match(const struct name_tree *tree, const char *mask, size_t len, struct name_set *set);
+int name_tree_match(const struct name_tree *tree, const char *mask, size_t len,
+                    struct name_set *set);
 void name_set_done(struct name_set *set);
