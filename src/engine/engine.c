@@ -34,18 +34,23 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         return 0;
 }
 
+/* Nobody is told: the tables and lists that would need it go too. */
 static void engine_kill_all(struct engine *e)
 {
         struct worker *w = &e->worker;
-        struct session *s;
+        struct session *s, *secondary;
 
         while ((s = LIST_FIRST(&w->sessions))) {
                 session_kill(s, ENGINE_EVENT_GONE, NULL);
+                STAILQ_INIT(&w->leavers);
+                while ((secondary = LIST_FIRST(&s->secondaries))) {
+                        LIST_REMOVE(secondary, secondary_of);
+                        secondary->primary = NULL;
+                }
                 registry_remove(&e->registry, s);
                 LIST_REMOVE(s, link);
                 session_free(s);
         }
-        STAILQ_INIT(&w->leavers);
 }
 
 struct engine *engine_free(struct engine *engine)
