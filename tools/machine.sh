@@ -20,6 +20,7 @@ RUST_NEEDED=1.85
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/busrt-tests
+logs=$top/build-logs # of the last run
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -81,7 +82,7 @@ need_cargo() {
 
 # Runs a command whose output is of interest only when it fails.
 logged() { # name, command
-    local log=$cache/log/$1.log
+    local log=$logs/$1.log
     shift
     "$@" >"$log" 2>&1 </dev/null || {
         tail -n 60 "$log" >&2
@@ -99,4 +100,4 @@ build() { # directory, meson options
     logged "${directory##*/}" ninja -C "$directory"
 }
 
-mkdir -p "$cache/log"
+mkdir -p "$cache" "$logs"
