@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is it, and may it? Identities of peers, the accounts that hold what each of them costs, and the one function
- * that gives verdicts on names. Pure: text and numbers in, verdict out.
+ * Who is it, and may it? Identities of peers, the accounts that hold what each of them costs, and
+ * the one function that gives verdicts on names. Pure: text and numbers in, verdict out.
  */
 #pragma once
 
@@ -25,7 +25,8 @@ struct identity {
 };
 
 struct identity identity_of_user(uid_t uid);
-/* address: 4 or 16 bytes in network order. Mapped IPv4 counts as IPv4, loopback of either as 127.0.0.1. */
+/* address: 4 or 16 bytes in network order. Mapped IPv4 counts as IPv4, loopback of either as
+ * 127.0.0.1. */
 struct identity identity_of_ipv4(const uint8_t address[4]);
 struct identity identity_of_ipv6(const uint8_t address[16]);
 bool identity_equal(const struct identity *a, const struct identity *b);
@@ -43,10 +44,12 @@ struct account {
 
 struct accounts;
 
-int accounts_new(size_t max_connections, size_t max_held, size_t max_held_one, struct accounts **ret);
+int accounts_new(size_t max_connections, size_t max_held, size_t max_held_one,
+                 struct accounts **ret);
 /* All references must be gone, nothing may be held: asserted. */
 struct accounts *accounts_free(struct accounts *a);
-void accounts_set_limits(struct accounts *a, size_t max_connections, size_t max_held, size_t max_held_one);
+void accounts_set_limits(struct accounts *a, size_t max_connections, size_t max_held,
+                         size_t max_held_one);
 
 /* Counts one more connection of that identity. -EDQUOT: it has as many as it may. */
 int accounts_connect(struct accounts *a, const struct identity *id, struct account **ret);
@@ -69,8 +72,8 @@ size_t accounts_held(const struct accounts *a);
 /* The account that holds most; NULL if there is none. The reference is the caller's. */
 struct account *accounts_largest(struct accounts *a);
 
-/* The answer to "may it?": code is an enum wire_result for the peer, reason a text for the log. file and line name
- * the rule where one decided. */
+/* The answer to "may it?": code is an enum wire_result for the peer, reason a text for the log.
+ * file and line name the rule where one decided. */
 struct verdict {
         bool allow;
         uint8_t code;
@@ -79,7 +82,8 @@ struct verdict {
         unsigned line;
 };
 
-/* May a client register by this name? (docs/protocol.md, 1.) Whether it is taken is the registry's to say. */
+/* May a client register by this name? (docs/protocol.md, 1.) Whether it is taken is the registry's
+ * to say. */
 struct verdict access_check_name(const char *name, size_t len);
 
 /* The length of the primary's name: what stands before the first "%%"; len itself for a primary. */
