@@ -147,6 +147,20 @@ def _(bus):
     a.fence()
 
 
+@row('limit-rest-of-list', '2', 'the other entries of a list stand when one is refused; the one ack says 72',
+     ours={'a': [f.got_ack(1, f.DATA), f.got_publication('a', 'first', 'x'), f.got_publication('a', 'last', 'x'), f.got_ack(4, f.DATA),
+                 f.got_publication('a', 'last', 'x')]})
+def _(bus):
+    a = bus.client('a')
+    a.subscribe('first', '/' * PARTS, 'last')
+    a.publish('first', 'x')
+    a.publish('last', 'x')
+    a.exclude('t' * (LENGTH + 1), 'first')
+    a.publish('first', 'x')
+    a.publish('last', 'x')
+    a.fence()
+
+
 @row('limit-no-ack', '2', 'refused in QoS 0 and 2 means in silence, and the connection stays',
      ours={'a': [f.got_message('a', 'stays')]})
 def _(bus):

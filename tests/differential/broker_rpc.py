@@ -63,12 +63,12 @@ def _(bus):
 
 # --- client.list ---
 
-@row('cl-all', '6', 'client.list without params: every primary by all ten fields, sorted by name, .broker among them')
+@row('list-all', '6', 'client.list without params: every primary by all ten fields, sorted by name, .broker among them')
 def _(bus):
     bus.clients(members(bus, 'b', 'a.b', 'a', 'B', 'é', 'a b', 'ab', '~', 'a%'))
 
 
-@row('cl-kinds', '6', 'kind, source and port: nil and the path for UNIX, ip:port and the address for TCP, nil for .broker',
+@row('list-kinds', '6', 'kind, source and port: nil and the path for UNIX, ip:port and the address for TCP, nil for .broker',
      listen=('unix', 'tcp', 'tcp6'))
 def _(bus):
     bus.client('t', 'tcp')
@@ -76,7 +76,7 @@ def _(bus):
     bus.clients(members(bus, 'u'))
 
 
-@row('cl-kinds-values', '6', 'the values themselves', listen=('unix', 'tcp', 'tcp6'),
+@row('list-kinds-values', '6', 'the values themselves', listen=('unix', 'tcp', 'tcp6'),
      ours=lambda t: kinds_are_right(t), reference=lambda t: kinds_are_right(t))
 def _(bus):
     bus.client('t', 'tcp')
@@ -99,7 +99,7 @@ def kinds_are_right(transcript):
     check(all(fields == FIELDS for fields in notes['fields']), f'fields {notes["fields"]}')
 
 
-@row('cl-instances', '6', 'primaries only; instances is one and the secondaries')
+@row('list-instances', '6', 'primaries only; instances is one and the secondaries')
 def _(bus):
     for name in ('a', 'b', 'a%%1', 'a%%2', 'a%%3', 'b%%x'):
         bus.client(name)
@@ -111,7 +111,7 @@ def _(bus):
     bus.clients(asker, call_id=2)
 
 
-@row('cl-large-counters', '6', 'counters are unsigned integers of whatever size they need')
+@row('list-large-counters', '6', 'counters are unsigned integers of whatever size they need')
 def _(bus):
     a = bus.client('a')
     for size in (100, 200, 70000):
@@ -120,7 +120,7 @@ def _(bus):
         bus.clients(a, call_id=size)
 
 
-@row('cl-many', '6', 'a list of 300 clients')
+@row('list-many', '6', 'a list of 300 clients')
 def _(bus):
     bus.clients(members(bus, *(f'c.{i}' for i in range(300))))
 
@@ -137,7 +137,7 @@ GOOD = [('none', b''), ('empty-map', mp.pack({})), ('filter-nil', mp.pack({'filt
         ('unknown-ext', b'\x82\xa1x\xd4\x05\x00\xa6filter\xa2^a'), ('unknown-float', b'\x82\xa1x\xca\0\0\0\0\xa6filter\xa2^a')]
 
 for ident, params in GOOD:
-    @row('cl-params-' + ident, '6', f'client.list takes {params[:24]!r}', masks=(mask_error_text,))
+    @row('list-params-' + ident, '6', f'client.list takes {params[:24]!r}', masks=(mask_error_text,))
     def _(bus, params=params):
         bus.clients(members(bus, 'a', 'b', 'ab', 'ba'), params)
 
@@ -150,12 +150,12 @@ BAD = [('nil', b'\xc0'), ('empty-array', b'\x90'), ('array-of-two', mp.pack(['a'
        ('nil-key', b'\x81\xc0\xa1a'), ('float-key', b'\x81\xca\0\0\0\0\xa1a'), ('huge-array', b'\xdd\xff\xff\xff\xff\xa1a')]
 
 for ident, params in BAD:
-    @row('cl-bad-' + ident, '6', f'client.list refuses {params[:24]!r} with -32700 and a text', masks=(mask_error_text,))
+    @row('list-bad-' + ident, '6', f'client.list refuses {params[:24]!r} with -32700 and a text', masks=(mask_error_text,))
     def _(bus, params=params):
         bus.clients(members(bus, 'a', 'b', 'ab', 'ba'), params)
 
 
-@row('cl-bad-deep', '6', 'params nested a thousand deep are refused or skipped, and the broker lives', masks=(mask_error_text,))
+@row('list-bad-deep', '6', 'params nested a thousand deep are refused or skipped, and the broker lives', masks=(mask_error_text,))
 def _(bus):
     asker = members(bus, 'a')
     bus.clients(asker, b'\x91' * 1000 + b'\xa1a')
@@ -186,8 +186,8 @@ def filter_rows(ident, text, patterns, at_a_time):
                 bus.clients(asker, mp.pack({'filter': regex}), call_id=call_id)
 
 
-filter_rows('cl-regex', 'the filter is a regex as Rust has them, found anywhere in the name', REGEX, 12)
-filter_rows('cl-rustic', 'the filter is read as Rust reads it', RUSTIC, 4)
+filter_rows('list-regex', 'the filter is a regex as Rust has them, found anywhere in the name', REGEX, 12)
+filter_rows('list-rustic', 'the filter is read as Rust reads it', RUSTIC, 4)
 
 REFUSED = {'look-around': ('(?=a)', '(?!a)', '(?<=a)b', '(?<!a)b', 'a(?=a)', '^(?!plc)'),
            'back-references': (r'(a)\1', r'(?P<n>a)(?P=n)', r'(?<n>a)\k<n>', r'(a)\g1', r'\1', r'(a)(b)\2'),
@@ -198,7 +198,7 @@ REFUSED = {'look-around': ('(?=a)', '(?!a)', '(?<=a)b', '(?<!a)b', 'a(?=a)', '^(
            'large': ('a' * 70000 + '(', '(' * 300 + 'a' + ')' * 300, 'a{1000}{1000}{1000}', r'\pL{1000}{10}')}
 
 for ident, patterns in REFUSED.items():
-    @row('cl-refused-' + ident, '6', 'refused with -32700 and a text: ' + ' '.join(patterns)[:80], masks=(mask_error_text,))
+    @row('list-refused-' + ident, '6', 'refused with -32700 and a text: ' + ' '.join(patterns)[:80], masks=(mask_error_text,))
     def _(bus, patterns=patterns):
         asker = members(bus, 'a', 'aa', 'ab')
         for call_id, regex in enumerate(patterns, 1):
@@ -211,13 +211,13 @@ def too_expensive(transcript):
     check(b'filter too expensive' in payload, f'the text is {payload[7:]!r}')
 
 
-@row('cl-too-expensive', '6', 'one step budget for the whole list: beyond it -32700, "filter too expensive"', ours=too_expensive)
+@row('list-too-expensive', '6', 'one step budget for the whole list: beyond it -32700, "filter too expensive"', ours=too_expensive)
 def _(bus):
     asker = members(bus, *('a' * 900 + f'{i}!' for i in range(20)))
     bus.clients(asker, mp.pack({'filter': '^(a|a|aa)+$'}))
 
 
-@row('cl-ten-fields', '9', 'all ten fields are there, the counters as unsigned integers', ours=lambda t: ten_fields(t), reference=lambda t: ten_fields(t))
+@row('list-ten-fields', '9', 'all ten fields are there, the counters as unsigned integers', ours=lambda t: ten_fields(t), reference=lambda t: ten_fields(t))
 def _(bus):
     bus.note('clients', result(bus.clients(members(bus, 'a', 'b')))['clients'])
 

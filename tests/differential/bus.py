@@ -27,7 +27,7 @@ import time
 
 import frames as f
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 FENCE_ID = 0xFE0C0000
 NOBODY = 'nobody.has.this.name'
 
@@ -183,8 +183,10 @@ class Peer:
     # --- sending ---
 
     def send(self, *parts):
+        data = memoryview(b''.join(parts))
         try:
-            self.sock.sendall(b''.join(parts))
+            for at in range(0, len(data), 1 << 16):
+                self.sock.sendall(data[at:at + (1 << 16)])
         except TimeoutError:
             raise Failure(f'{self.label}: the broker takes no bytes')
         except (BrokenPipeError, ConnectionResetError):

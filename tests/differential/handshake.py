@@ -140,6 +140,7 @@ for ident, name, text, reference in (
         ('newline', b'a\nb', 'a name with a line feed', [b'\x01']),
         ('escape', b'a\x1b[2J', 'a name with an escape sequence', [b'\x01']),
         ('delete', b'a\x7f', 'a name with a DEL', [b'\x01']),
+        ('c1', b'a\xc2\x85b', 'a name with U+0085, a control character of two bytes', [b'\x01']),
         ('1025', LONGEST + b'n', 'a name of 1025 bytes', [b'\x01']),
         ('65535', b'n' * 65535, 'a name of 65535 bytes', [b'\x01'])):
     row('hs-name-' + ident, '1', text + ' is refused with 72', ours={'x': HELLO + [b'\x72', f.EOF]},
@@ -150,7 +151,8 @@ for ident, name, text in (('1024', LONGEST, '1024 bytes'), ('one', b'a', 'one by
                           ('masks', b'a.*.?', 'mask characters'), ('percent', b'a%b', 'a single percent sign')):
     row('hs-name-' + ident, '1', f'a name of {text} is taken')(refused_name(name))
 
-for ident, name, reference in (('after', b'pl%%', b'\x01'), ('before', b'%%0', b'\x71'), ('both', b'%%', b'\x71')):
+for ident, name, reference in (('after', b'pl%%', b'\x01'), ('before', b'%%0', b'\x71'), ('both', b'%%', b'\x71'),
+                               ('second', b'pl%%1%%', b'\x01'), ('middle', b'pl%%%%1', b'\x01')):
     @row('hs-name-empty-part-' + ident, '1', f'{name.decode()!r}, an empty part around %%, is refused with 72',
          ours={'x': HELLO + [b'\x72', f.EOF]}, reference={'x': HELLO + [reference] + ([f.EOF] if reference != b'\x01' else [])})
     def _(bus, name=name):

@@ -19,6 +19,10 @@ class Row:
         self.ours, self.reference = ours, reference
         self.options, self.listen, self.masks, self.before = options, listen, masks, before
 
+    def is_called(self, word):
+        """True where word begins the row's id or the name of its file."""
+        return self.ident.startswith(word) or self.play.__module__.startswith(word)
+
     @property
     def is_same(self):
         return self.ours is SAME

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays every row against two brokers and compares what they answer, byte by byte.
 
-    run.py --ours PATH/busrtd --reference PATH/busrtd [--only ID] [-v]
+    run.py --ours PATH/busrtd --reference PATH/busrtd [--only ID|FILE] [-v]
 
 Every row gets a fresh broker of each kind. One line per failing row, then where the answers differ; a last line with
 the counts; exit status 1 when a row failed. --list prints what each row proves. With --ours pointing at the reference
@@ -127,22 +127,23 @@ def main():
     parser = argparse.ArgumentParser(description='Compares two BUS/RT brokers answer by answer.')
     parser.add_argument('--ours', help='the busrtd under test')
     parser.add_argument('--reference', help='the published busrtd 0.5.6')
-    parser.add_argument('--only', action='append', help='rows whose id begins with this (repeatable)')
+    parser.add_argument('--only', action='append', help='rows whose id or file begins with this (repeatable)')
     parser.add_argument('--list', action='store_true', help='print the rows and what they prove')
     parser.add_argument('-j', type=int, default=4, help='rows at a time (4)')
     parser.add_argument('-v', '--verbose', action='store_true', help='passing rows too')
     args = parser.parse_args()
     for name in FILES:
         importlib.import_module(name)
-    chosen = [r for r in ROWS if not args.only or any(r.ident.startswith(o) for o in args.only)]
+    chosen = [r for r in ROWS if not args.only or any(r.is_called(word) for word in args.only)]
     if args.list:
         for r in chosen:
             print(f'{r.ident:24} {"same" if r.is_same else "ours"} §{r.section:4} {r.says}')
         return 0
     if not args.ours or not args.reference:
         parser.error('--ours and --reference are needed')
-    if not chosen:
-        parser.error('no row has such an id')
+    for word in args.only or ():
+        if not any(r.is_called(word) for r in ROWS):
+            parser.error(f'no row is called {word}')
     for path in (args.ours, args.reference):
         if not os.access(path, os.X_OK):
             parser.error(f'{path} is not a program')

@@ -15,7 +15,7 @@ def _(bus):
 @row('sec-first-separator', '1', 'the primary is what stands before the first %%')
 def _(bus):
     bus.client('a')
-    for name in ('a%%1', 'a%%1%%2', 'a%%b.c', 'b%%a', 'a%%1%1', 'a.b%%1'):
+    for name in ('a%%1', 'a%%1%%2', 'a%%b.c', 'b%%a', 'a%%1%1', 'a%%%', 'a.b%%1'):
         bus.connect(name).register(name)
 
 
