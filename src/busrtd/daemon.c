@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The main thread moves no frame: it accepts, reads FIFOs, and tells the log what the engine
+ * reports. Signals are blocked in every thread and read by the loop; while the engine comes to its
+ * end they have their default effect again, so that a second one ends the process at once.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+
+#include "basic/macro.h"
+#include "broker-rpc/broker-rpc.h"
+#include "busrtd/background.h"
+#include "busrtd/daemon.h"
+#include "busrtd/messages.h"
+#include "busrtd/pid-file.h"
+#include "busrtd/text.h"
+
+#define EVENTS_PER_TURN 256
+
+struct daemon {
+        const struct options *options;
+        sd_event *loop;
+        sd_event_source *engine_events;
+        struct log *log;
+        struct report *report;
+        struct engine *engine;
+        struct broker_rpc *rpc;
+        struct sockets sockets;
+        struct own_file pid_file;
+        rlim_t max_files;
+        bool on_terminal;
+        const char *stop_signal;
+};
+
+/* One line to whoever started us, and to the log where that is elsewhere. How far the start had
+ * come is of no use then. */
+_printf_(2, 3) static void daemon_complain(struct daemon *d, const char *format, ...)
+{
+        struct log_record record;
+        char text[SOCKETS_ERROR_MAX + 64];
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        (void)fprintf(stderr, "busrtd: %s\n", text);
+        if (!d->log)
+                return;
+        log_release(d->log, true);
+        if (d->options->daemonize || d->options->log_syslog) {
+                message_failed(&record, text);
+                log_submit(d->log, &record);
+        }
+}
+
+static int daemon_fail(struct daemon *d, const char *what, int error)
+{
+        daemon_complain(d, "cannot %s: %s", what, strerrordesc_np(-error));
+        return error;
+}
+
+/* --- Signals --- */
+
+static int daemon_stop(struct daemon *d, const char *signal_name)
+{
+        d->stop_signal = signal_name;
+        return sd_event_exit(d->loop, 0);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        return daemon_stop(userdata, si->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+/* The end of the terminal that it was started on ends it, as any program. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        struct daemon *d = userdata;
+        struct log_record record;
+
+        if (d->on_terminal)
+                return daemon_stop(d, "SIGHUP");
+        message_nothing_to_reload(&record);
+        report_record(d->report, &record);
+        return 0;
+}
+
+/* nohup(1) */
+static bool is_ignored(int signal_number)
+{
+        struct sigaction action;
+
+        return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+static void signal_mask(sigset_t *ret)
+{
+        sigemptyset(ret);
+        sigaddset(ret, SIGTERM);
+        sigaddset(ret, SIGINT);
+        if (!is_ignored(SIGHUP))
+                sigaddset(ret, SIGHUP);
+}
+
+static void block_signals(void)
+{
+        sigset_t mask;
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        signal_mask(&mask);
+        (void)sigprocmask(SIG_BLOCK, &mask, NULL);
+}
+
+static int daemon_watch_signals(struct daemon *d)
+{
+        int r = sd_event_add_signal(d->loop, NULL, SIGTERM, on_terminate, d);
+
+        if (r >= 0)
+                r = sd_event_add_signal(d->loop, NULL, SIGINT, on_terminate, d);
+        if (r >= 0 && !is_ignored(SIGHUP))
+                r = sd_event_add_signal(d->loop, NULL, SIGHUP, on_hangup, d);
+        return r;
+}
+
+static void restore_signals(void)
+{
+        sigset_t mask;
+
+        signal_mask(&mask);
+        (void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+/* --- The start --- */
+
+static rlim_t raise_file_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 0;
+        if (limit.rlim_cur < limit.rlim_max) {
+                struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+
+                if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+                        return raised.rlim_cur;
+        }
+        return limit.rlim_cur;
+}
+
+static int on_engine_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        struct daemon *d = userdata;
+        struct engine_event event;
+
+        for (unsigned i = 0; i < EVENTS_PER_TURN && engine_event_next(d->engine, &event) > 0; i++)
+                report_engine_event(d->report, &event);
+        return 0;
+}
+
+static int daemon_start_log(struct daemon *d)
+{
+        const struct options *o = d->options;
+        struct log_record record;
+        int r;
+
+        r = log_new(log_target_choose(o->verbose, o->daemonize, o->log_syslog),
+                    o->verbose ? LOG_DEBUG : LOG_INFO, &d->log);
+        if (r >= 0)
+                r = report_new(d->loop, d->log, &d->report);
+        if (r < 0)
+                return daemon_fail(d, "start the log", r);
+        message_starting(&record);
+        report_record(d->report, &record);
+        return 0;
+}
+
+static int daemon_make_engine(struct daemon *d)
+{
+        int r = engine_new(&d->options->engine, &d->engine);
+
+        if (r >= 0)
+                r = broker_rpc_new(&d->rpc);
+        if (r < 0)
+                return daemon_fail(d, "make the engine", r);
+        broker_rpc_attach(d->rpc, d->engine);
+        return 0;
+}
+
+static int daemon_open_sockets(struct daemon *d, const struct passed_sockets *passed)
+{
+        const struct options *o = d->options;
+        struct log_record record;
+        char error[SOCKETS_ERROR_MAX];
+        int r;
+
+        sockets_init(&d->sockets, d->loop, d->engine, d->report, &o->engine, d->max_files);
+        r = sockets_add_passed(&d->sockets, passed, error);
+        for (size_t i = 0; i < o->n_binds && r >= 0; i++)
+                r = sockets_add_address(&d->sockets, o->binds[i], error);
+        if (r >= 0 && d->sockets.n == 0)
+                r = sockets_add_default(&d->sockets, error);
+        if (r < 0) {
+                daemon_complain(d, "%s", error);
+                return r;
+        }
+        message_limits(&record, &o->engine, d->max_files);
+        report_record(d->report, &record);
+        return 0;
+}
+
+static int daemon_start_engine(struct daemon *d)
+{
+        int r = sd_event_add_io(d->loop, &d->engine_events, engine_event_fd(d->engine), EPOLLIN,
+                                on_engine_event, d);
+
+        if (r >= 0)
+                r = engine_start(d->engine);
+        return r < 0 ? daemon_fail(d, "start the engine", r) : 0;
+}
+
+static int daemon_write_pid(struct daemon *d)
+{
+        const char *path = d->options->pid_file;
+        char visible[256];
+        int r = path ? pid_file_write(path, &d->pid_file) : 0;
+
+        if (r < 0)
+                daemon_complain(d, "cannot write pid file %s: %s",
+                                text_visible(path, visible, sizeof(visible)), strerrordesc_np(-r));
+        return r;
+}
+
+static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
+{
+        int r;
+
+        d->on_terminal = !d->options->daemonize && (isatty(STDIN_FILENO) || isatty(STDERR_FILENO));
+        d->max_files = raise_file_limit();
+        block_signals();
+        r = sd_event_new(&d->loop);
+        if (r >= 0)
+                r = daemon_watch_signals(d);
+        if (r < 0)
+                return daemon_fail(d, "make the event loop", r);
+        r = daemon_start_log(d);
+        if (r >= 0)
+                r = daemon_make_engine(d);
+        if (r >= 0)
+                r = daemon_open_sockets(d, passed);
+        if (r >= 0)
+                r = daemon_start_engine(d);
+        return r < 0 ? r : daemon_write_pid(d);
+}
+
+/* --- The end --- */
+
+static void daemon_finish(struct daemon *d)
+{
+        struct engine_event event;
+        struct log_record record;
+
+        message_stopping(&record, d->stop_signal ? d->stop_signal : "an error");
+        report_record(d->report, &record);
+        (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+        sockets_done(&d->sockets);
+        own_file_remove(&d->pid_file);
+        restore_signals();
+        engine_stop(d->engine, true);
+        while (engine_event_next(d->engine, &event) > 0)
+                report_engine_event(d->report, &event);
+}
+
+static void daemon_done(struct daemon *d)
+{
+        sockets_done(&d->sockets);
+        own_file_remove(&d->pid_file);
+        sd_event_source_disable_unref(d->engine_events);
+        engine_free(d->engine);
+        broker_rpc_free(d->rpc);
+        report_free(d->report);
+        log_free(d->log);
+        sd_event_unref(d->loop);
+}
+
+int daemon_run(const struct options *options, const struct passed_sockets *passed, int ready_fd)
+{
+        _cleanup_(daemon_done) struct daemon d = {.options = options};
+        _cleanup_close_ int ready = ready_fd;
+        int r = daemon_start(&d, passed);
+
+        if (r < 0)
+                return EXIT_FAILURE;
+        (void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %zu listener%s", d.sockets.n,
+                         d.sockets.n == 1 ? "" : "s");
+        if (ready >= 0)
+                background_ready(TAKE_FD(ready));
+        log_release(d.log, false);
+        r = sd_event_loop(d.loop);
+        daemon_finish(&d);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

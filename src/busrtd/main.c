@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* busrtd: reads the command line, goes into the background where it was told to, and runs the
+ * broker. */
+#include <malloc.h>
+#include <stdio.h>
+
+#include "basic/macro.h"
+#include "busrtd/background.h"
+#include "busrtd/daemon.h"
+
+#define EXIT_USAGE 2
+
+/* Large buffers go back to the system when they are freed, threads do not hoard arenas of their
+ * own, and the top of the heap is given back in pieces that are worth a system call. */
+static void tune_malloc(void)
+{
+        (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+        (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+        (void)mallopt(M_ARENA_MAX, 2);
+}
+
+/* 0: go on here. 1: this process is done, with *ret_status. */
+static int go_into_background(const struct options *options, int *ret_ready_fd, int *ret_status)
+{
+        int r = options->daemonize ? background_start(ret_ready_fd, ret_status) : 0;
+
+        if (r >= 0)
+                return r;
+        (void)fprintf(stderr, "busrtd: cannot go into the background: %s\n", strerrordesc_np(-r));
+        *ret_status = EXIT_FAILURE;
+        return 1;
+}
+
+int main(int argc, char **argv)
+{
+        _cleanup_(passed_sockets_done) struct passed_sockets passed = {0};
+        _cleanup_(options_done) struct options options = {0};
+        char error[OPTIONS_ERROR_MAX];
+        int r, status, ready_fd = -1;
+
+        tune_malloc();
+        r = options_parse(argc, argv, stdout, &options, error);
+        if (r > 0)
+                return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        if (r < 0) {
+                (void)fprintf(stderr, "busrtd: %s\n", error[0] ? error : strerrordesc_np(-r));
+                return EXIT_USAGE;
+        }
+        r = passed_sockets_take(&passed);
+        if (r < 0) {
+                (void)fprintf(stderr, "busrtd: cannot take the sockets of systemd: %s\n",
+                              strerrordesc_np(-r));
+                return EXIT_FAILURE;
+        }
+        if (go_into_background(&options, &ready_fd, &status) > 0)
+                return status;
+        return daemon_run(&options, &passed, ready_fd);
+}

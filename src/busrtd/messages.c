@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <bsd/string.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "basic/macro.h"
+#include "busrtd/messages.h"
+#include "busrtd/text.h"
+
+#define ID_STARTING "9231c196239848968ceff770c6b39288"
+#define ID_DEFAULT_SOCKET "2e7429c245b949eeaece06185bf04af9"
+#define ID_LISTENING "bbcbc67c8e164037bfbeaf56ca5d0e94"
+#define ID_LIMITS "1192127b785c40388778586e87a7afe1"
+#define ID_STOPPING "07ba0a2d3c4f4171ac06c5effe172e11"
+#define ID_NOTHING_TO_RELOAD "b69501ed0c8c4eb188488304c549136f"
+#define ID_FAILED "997bd66feb3e4868bf10f5ea981a95c3"
+#define ID_REGISTERED "0d561fc2f060437ead68cae5c7c02675"
+#define ID_GONE "8273cc4247344da6aad59e794033faa4"
+#define ID_REFUSED "b9293922472746a48d0bed9f3f00cd77"
+#define ID_BAD_FRAME "5ce1e8b83dc84958a307a2d98a677859"
+#define ID_STRUCK "0ee885a8dfc34b2cbba164b35f1a9597"
+#define ID_TIMEOUT "949a06f69cc6416197cb8cce9dba35e7"
+#define ID_TAKEOVER "067f9651a53741899548ebeed2790cc8"
+#define ID_MEMORY "a283aa9b1b084bb7b1f59bab90993cb0"
+#define ID_RESYNC "01668df4dcac4ccea523278d057e2893"
+#define ID_ACCEPT_PAUSED "485290ed21c54bf79ddb3f2b8fa65768"
+#define ID_ACCEPT_RESUMED "046e87f63c21433dae7d0007aae89e78"
+#define ID_CONNECTION_REFUSED "2f2721c8f7b84061ba6a973b305a02aa"
+#define ID_FIFO_LINE "1865ba91e12948ed81ca8fbe3c199d77"
+#define ID_FIFO_FAILED "d6a728e83891437485b0557fb03f2fa7"
+#define ID_SUPPRESSED "d9a5b9203ded4e96bf9c641bfec3925e"
+#define ID_RECORDS_LOST "5dc96898b54c47baa18c5fc2fc3f80d7"
+
+_printf_(4, 5) static void say(struct log_record *ret, int priority, const char *message_id,
+                               const char *format, ...)
+{
+        va_list ap;
+
+        *ret = (struct log_record){.priority = priority, .message_id = message_id};
+        va_start(ap, format);
+        (void)vsnprintf(ret->text, sizeof(ret->text), format, ap);
+        va_end(ap);
+}
+
+/* --- The start and the end --- */
+
+void message_starting(struct log_record *ret)
+{
+        say(ret, LOG_INFO, ID_STARTING, "busrtd " BUSRT_VERSION " starts");
+}
+
+void message_default_socket(struct log_record *ret, const char *path)
+{
+        char visible[256];
+
+        say(ret, LOG_NOTICE, ID_DEFAULT_SOCKET, "no listener was given (-B): taking %s",
+            text_visible(path, visible, sizeof(visible)));
+}
+
+static const char *kind_word(enum transport_kind kind)
+{
+        switch (kind) {
+        case TRANSPORT_UNIX:
+                return "UNIX";
+        case TRANSPORT_TCP:
+                return "TCP";
+        case TRANSPORT_FIFO:
+                return "FIFO";
+        case TRANSPORT_INTERNAL:
+                break;
+        }
+        return "internal";
+}
+
+/* mode: of the file, -1 where there is none. */
+void message_listening(struct log_record *ret, enum transport_kind kind, const char *name, int mode,
+                       bool inherited)
+{
+        char visible[256], mode_text[32] = "";
+
+        if (mode >= 0)
+                (void)snprintf(mode_text, sizeof(mode_text), ", mode %04o", (unsigned)mode);
+        say(ret, LOG_INFO, ID_LISTENING, "%s %s (%s%s%s)",
+            kind == TRANSPORT_FIFO ? "reading" : "listening on",
+            text_visible(name, visible, sizeof(visible)), kind_word(kind), mode_text,
+            inherited ? ", from systemd" : "");
+}
+
+static const char *policy_word(enum slow_policy policy)
+{
+        switch (policy) {
+        case SLOW_DISCONNECT:
+                return "disconnect";
+        case SLOW_DROP_NEWEST:
+                return "drop-newest";
+        case SLOW_DROP_OLDEST:
+                return "drop-oldest";
+        }
+        return "unknown";
+}
+
+void message_limits(struct log_record *ret, const struct engine_config *c, rlim_t max_files)
+{
+        char timeout[TEXT_NUMBER_MAX], frame[TEXT_NUMBER_MAX], queue[TEXT_NUMBER_MAX],
+                memory[TEXT_NUMBER_MAX];
+        char length[TEXT_NUMBER_MAX], pace[TEXT_NUMBER_MAX], poll[TEXT_NUMBER_MAX];
+
+        say(ret, LOG_INFO, ID_LIMITS,
+            "limits: timeout %s; frame %s; queue %zu frames or %s, all queues %s; slow receivers: "
+            "%s after %s; "
+            "topic %zu parts, %s; %zu connections per user; %llu files; busy polling %s; "
+            "force-register %s",
+            text_duration(c->timeout, timeout), text_bytes(c->max_frame_size, frame),
+            c->queue_frames, text_bytes(c->queue_bytes, queue),
+            text_bytes(c->queue_memory_max, memory), policy_word(c->slow_policy),
+            c->slow_pace ? text_duration(c->slow_pace, pace) : "no wait", c->max_topic_parts,
+            text_bytes(c->max_topic_length, length), c->max_connections_per_user,
+            (unsigned long long)max_files, text_duration(c->busy_poll, poll),
+            c->force_register ? "on" : "off");
+}
+
+void message_stopping(struct log_record *ret, const char *signal_name)
+{
+        say(ret, LOG_INFO, ID_STOPPING, "got %s: stopping", signal_name);
+}
+
+void message_nothing_to_reload(struct log_record *ret)
+{
+        say(ret, LOG_INFO, ID_NOTHING_TO_RELOAD,
+            "got SIGHUP: there is no configuration to reload; options change by a restart");
+}
+
+void message_failed(struct log_record *ret, const char *text)
+{
+        say(ret, LOG_ERR, ID_FAILED, "%s", text);
+}
+
+/* --- What the engine tells --- */
+
+struct event_style {
+        int priority;
+        const char *message_id;
+        const char *what; /* after the client's name */
+        const char *hint;
+};
+
+static const struct event_style event_styles[] = {
+        [ENGINE_EVENT_REGISTERED] = {LOG_DEBUG, ID_REGISTERED, "registered", ""},
+        [ENGINE_EVENT_GONE] = {LOG_DEBUG, ID_GONE, "gone", ""},
+        [ENGINE_EVENT_REFUSED] = {LOG_WARNING, ID_REFUSED, "refused", ""},
+        [ENGINE_EVENT_BAD_FRAME] = {LOG_WARNING, ID_BAD_FRAME, "disconnected: bad frame", ""},
+        [ENGINE_EVENT_STRUCK] =
+                {LOG_WARNING, ID_STRUCK, "too slow",
+                 "; it must read faster, or get a larger --queue-size and --queue-bytes"},
+        [ENGINE_EVENT_TIMEOUT] = {LOG_WARNING, ID_TIMEOUT, "disconnected", ""},
+        [ENGINE_EVENT_TAKEOVER] = {LOG_NOTICE, ID_TAKEOVER, "disconnected", ""},
+        [ENGINE_EVENT_MEMORY] = {LOG_ERR, ID_MEMORY, "disconnected",
+                                 "; --queue-memory-max sets the limit"},
+        [ENGINE_EVENT_RESYNC] = {LOG_WARNING, ID_RESYNC, NULL, NULL},
+};
+
+/* `client "plc.1" (user 1000, process 4711)`; `a client without a name (192.0.2.7:40001)` */
+static void describe_client(const struct engine_event *event, char *out, size_t size)
+{
+        char name[sizeof(event->name)], from[64];
+
+        if (event->kind == TRANSPORT_UNIX && event->pid)
+                (void)snprintf(from, sizeof(from), "user %u, process %d", (unsigned)event->uid,
+                               (int)event->pid);
+        else if (event->kind == TRANSPORT_UNIX)
+                (void)snprintf(from, sizeof(from), "user %u", (unsigned)event->uid);
+        else
+                (void)strlcpy(from, event->source, sizeof(from));
+        if (event->name[0])
+                (void)snprintf(out, size, "client \"%s\" (%s)",
+                               text_visible(event->name, name, sizeof(name)), from);
+        else
+                (void)snprintf(out, size, "a client without a name (%s)", from);
+}
+
+static void fill_fields(struct log_record *ret, const struct engine_event *event)
+{
+        ret->has_uid = event->kind == TRANSPORT_UNIX;
+        ret->uid = event->uid;
+        ret->pid = event->pid;
+        ret->session = event->id;
+        (void)strlcpy(ret->client, event->name, sizeof(ret->client));
+        (void)strlcpy(ret->source, event->source, sizeof(ret->source));
+        (void)strlcpy(ret->reason, event->detail, sizeof(ret->reason));
+}
+
+bool message_event(struct log_record *ret, const struct engine_event *event)
+{
+        const struct event_style *style;
+        char who[256], why[sizeof(event->detail)], frames[48] = "";
+
+        if ((size_t)event->type >= ARRAY_SIZE(event_styles))
+                return false;
+        style = &event_styles[event->type];
+        if (event->type == ENGINE_EVENT_RESYNC) {
+                say(ret, style->priority, style->message_id,
+                    "more happened than could be told: records about clients are missing here");
+                return true;
+        }
+        describe_client(event, who, sizeof(who));
+        text_visible(event->detail, why, sizeof(why));
+        if (event->type == ENGINE_EVENT_STRUCK)
+                (void)snprintf(frames, sizeof(frames), " (%" PRIu64 " frames wait)",
+                               event->n_frames);
+        if (event->type == ENGINE_EVENT_REGISTERED)
+                why[0] = '\0';
+        say(ret, style->priority, style->message_id, "%s %s%s%s%s%s", who, style->what,
+            why[0] ? ": " : "", why, frames, style->hint);
+        fill_fields(ret, event);
+        return true;
+}
+
+/* --- Listeners and FIFOs --- */
+
+void message_accept_paused(struct log_record *ret, const char *listener, int error,
+                           rlim_t max_files)
+{
+        char visible[256], hint[96] = "";
+
+        if (error == -EMFILE)
+                (void)snprintf(hint, sizeof(hint), "; the limit is %llu (ulimit -n, LimitNOFILE=)",
+                               (unsigned long long)max_files);
+        say(ret, LOG_ERR, ID_ACCEPT_PAUSED, "%s on %s: new clients wait%s",
+            error == -EMFILE || error == -ENFILE ? "out of file descriptors"
+                                                 : strerrordesc_np(-error),
+            text_visible(listener, visible, sizeof(visible)), hint);
+}
+
+void message_accept_resumed(struct log_record *ret, const char *listener)
+{
+        char visible[256];
+
+        say(ret, LOG_NOTICE, ID_ACCEPT_RESUMED, "new clients are accepted on %s again",
+            text_visible(listener, visible, sizeof(visible)));
+}
+
+void message_connection_refused(struct log_record *ret, const char *listener,
+                                const struct transport_peer *peer, int error)
+{
+        char visible[256], who[96];
+
+        if (peer->kind == TRANSPORT_UNIX)
+                (void)snprintf(who, sizeof(who), "user %u", (unsigned)peer->uid);
+        else
+                (void)strlcpy(who, peer->source, sizeof(who));
+        say(ret, LOG_WARNING, ID_CONNECTION_REFUSED, "connection of %s on %s refused: %s", who,
+            text_visible(listener, visible, sizeof(visible)),
+            error == -EDQUOT ? "it has too many (--max-connections-per-user)"
+                             : strerrordesc_np(-error));
+        ret->has_uid = peer->kind == TRANSPORT_UNIX;
+        ret->uid = peer->uid;
+        ret->pid = peer->has_pid ? peer->pid : 0;
+        (void)strlcpy(ret->source, peer->source, sizeof(ret->source));
+        (void)strlcpy(ret->reason, strerrordesc_np(-error), sizeof(ret->reason));
+}
+
+void message_fifo_line(struct log_record *ret, const char *path, const char *why)
+{
+        char visible[256];
+
+        say(ret, LOG_WARNING, ID_FIFO_LINE, "a line of FIFO %s was dropped: %s",
+            text_visible(path, visible, sizeof(visible)), why);
+        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+}
+
+void message_fifo_failed(struct log_record *ret, const char *path, int error)
+{
+        char visible[256];
+
+        say(ret, LOG_ERR, ID_FIFO_FAILED, "FIFO %s is read no more: %s",
+            text_visible(path, visible, sizeof(visible)), strerrordesc_np(-error));
+}
+
+/* --- The log itself --- */
+
+void message_suppressed(struct log_record *ret, const char *who, uint64_t n)
+{
+        say(ret, LOG_WARNING, ID_SUPPRESSED, "%s: %" PRIu64 " more records in 10 s, not shown", who,
+            n);
+}
+
+void message_records_lost(struct log_record *ret, uint64_t n)
+{
+        say(ret, LOG_WARNING, ID_RECORDS_LOST,
+            "%" PRIu64 " log records were lost: the log could not be written in time", n);
+}

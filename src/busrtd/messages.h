@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything that busrtd says to its operator once it runs, in one place: one line that says who,
+ * what, why and where it helps what to do, and the MESSAGE_ID by which the journal finds it. Names
+ * that peers gave themselves are made harmless here.
+ */
+#pragma once
+
+#include <sys/resource.h>
+
+#include "busrtd/log.h"
+#include "engine/engine.h"
+
+/* The start and the end. */
+void message_starting(struct log_record *ret);
+void message_default_socket(struct log_record *ret, const char *path);
+void message_listening(struct log_record *ret, enum transport_kind kind, const char *name, int mode,
+                       bool inherited);
+void message_limits(struct log_record *ret, const struct engine_config *config, rlim_t max_files);
+void message_stopping(struct log_record *ret, const char *signal_name);
+void message_nothing_to_reload(struct log_record *ret);
+void message_failed(struct log_record *ret, const char *text);
+
+/* What the engine tells. False: nothing that is worth a line. */
+bool message_event(struct log_record *ret, const struct engine_event *event);
+
+/* Listeners and FIFOs. */
+void message_accept_paused(struct log_record *ret, const char *listener, int error,
+                           rlim_t max_files);
+void message_accept_resumed(struct log_record *ret, const char *listener);
+void message_connection_refused(struct log_record *ret, const char *listener,
+                                const struct transport_peer *peer, int error);
+void message_fifo_line(struct log_record *ret, const char *path, const char *why);
+void message_fifo_failed(struct log_record *ret, const char *path, int error);
+
+/* The log itself. */
+void message_suppressed(struct log_record *ret, const char *who, uint64_t n);
+void message_records_lost(struct log_record *ret, uint64_t n);
