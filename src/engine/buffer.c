@@ -51,6 +51,14 @@ bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity)
         return size_class <= BUFFER_MAX_CLASS && pool->classes[size_class - BUFFER_MIN_CLASS].free;
 }
 
+/* -EDQUOT: the account is over its own limit; -ENOSPC: all accounts together are. */
+static int pool_charge(struct buffer_pool *pool, struct account *account, size_t bytes)
+{
+        enum charge_result r = account_charge(pool->accounts, account, bytes);
+
+        return r == CHARGE_OK ? 0 : r == CHARGE_OVER_ONE ? -EDQUOT : -ENOSPC;
+}
+
 static struct buffer *pool_take(struct buffer_pool *pool, unsigned size_class)
 {
         unsigned i = size_class - BUFFER_MIN_CLASS;
@@ -81,11 +89,13 @@ int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacit
         unsigned size_class = class_of(capacity);
         size_t charged = MIN(charge, (size_t)1 << size_class);
         struct buffer *b;
+        int r;
 
         if (size_class > BUFFER_MAX_CLASS)
                 return -ENOMEM;
-        if (account_charge(pool->accounts, account, charged) != CHARGE_OK)
-                return -EDQUOT;
+        r = pool_charge(pool, account, charged);
+        if (r < 0)
+                return r;
         b = pool_take(pool, size_class);
         if (!b) {
                 b = malloc((size_t)1 << size_class);
@@ -121,12 +131,14 @@ struct buffer *buffer_unref(struct buffer_pool *pool, struct buffer *buffer)
 
 int buffer_charge(struct buffer_pool *pool, struct buffer *buffer, size_t bytes)
 {
+        int r;
+
         if (bytes <= buffer->charged)
                 return 0;
-        if (account_charge(pool->accounts, buffer->account, bytes - buffer->charged) != CHARGE_OK)
-                return -EDQUOT;
-        buffer->charged = bytes;
-        return 0;
+        r = pool_charge(pool, buffer->account, bytes - buffer->charged);
+        if (r == 0)
+                buffer->charged = bytes;
+        return r;
 }
 
 /* Mapped memory moves without a copy. */

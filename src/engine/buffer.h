@@ -51,7 +51,7 @@ bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity);
 void buffer_pool_trim(struct buffer_pool *pool);
 
 /* A buffer of at least that capacity, of which `charge` bytes are charged (SIZE_MAX: all of it).
- * -EDQUOT: the account or all accounts together are over their limit; -ENOMEM. */
+ * -EDQUOT: the account is over its own limit; -ENOSPC: all accounts together are; -ENOMEM. */
 int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacity, size_t charge,
                struct buffer **ret);
 struct buffer *buffer_ref(struct buffer *buffer);

@@ -102,7 +102,7 @@ bool outgoing_put(struct outgoing *f, struct session *to)
         int r;
 
         while (unlikely((r = outgoing_try(f, to)) < 0)) {
-                if (r != -EDQUOT || !memory_relieve(to->worker, f->sender->account))
+                if (!memory_relieve(to->worker, f->sender->account, r))
                         return false;
                 if (to->state != SESSION_LIVE)
                         return false;

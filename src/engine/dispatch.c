@@ -48,26 +48,38 @@ static int topic_apply(struct session *s, uint8_t op, const char *topic, size_t 
         }
 }
 
+static enum wire_result topic_handle(struct session *s, uint8_t op, const char *topic, size_t len)
+{
+        if (!text_within_limits(s, &mask_topic, topic, len))
+                return WIRE_DATA;
+        return topic_apply(s, op, topic, len) < 0 ? WIRE_OTHER : WIRE_OK;
+}
+
+/* A list may hold millions: it is handled in as many passes as the budget asks for. */
 static enum dispatch_result dispatch_topics(struct session *s, const struct wire_request *request,
                                             const uint8_t *body, size_t len)
 {
-        enum wire_result result = WIRE_OK;
+        struct topic_list *list = &s->topic_list;
+        enum wire_result result;
         const char *topic;
-        size_t topic_len, at = 0;
+        size_t topic_len;
 
-        count_received(s, len);
-        while (wire_topics_next(body, len, &at, &topic, &topic_len)) {
+        if (list->at == 0)
+                list->result = WIRE_OK;
+        while (wire_topics_next(body, len, &list->at, &topic, &topic_len)) {
                 if (!utf8_is_valid(topic, topic_len)) {
                         dispatch_violation(s, request, "a topic is not UTF-8");
                         return DISPATCH_DONE;
                 }
-                s->worker->budget--;
-                if (!text_within_limits(s, &mask_topic, topic, topic_len))
-                        result = WIRE_DATA;
-                else if (topic_apply(s, request->op, topic, topic_len) < 0)
-                        result = WIRE_OTHER;
+                result = topic_handle(s, request->op, topic, topic_len);
+                if (result != WIRE_OK)
+                        list->result = result;
+                if (--s->worker->budget <= 0 && list->at <= len)
+                        return DISPATCH_WAIT;
         }
-        session_ack(s, request, result);
+        list->at = 0;
+        count_received(s, len);
+        session_ack(s, request, list->result);
         return DISPATCH_DONE;
 }
 

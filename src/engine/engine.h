@@ -93,7 +93,7 @@ struct engine_counters {
         uint64_t r_frames, r_bytes; /* what clients sent into the bus */
         uint64_t w_frames, w_bytes; /* what was queued for receivers */
         uint64_t dropped;  /* frames lost to a drop policy, or announcements to a full queue */
-        uint64_t struck;   /* receivers ended for being slow */
+        uint64_t struck;   /* how often the policy struck a slow receiver */
         uint64_t refused;  /* connections and names refused */
         uint64_t bad;      /* connections ended for breaking the protocol */
         uint64_t sessions; /* connections now, in handshake too */
@@ -110,10 +110,12 @@ uint64_t engine_uptime(const struct engine *engine);
 enum engine_event_type {
         ENGINE_EVENT_REGISTERED, /* a client has its name */
         ENGINE_EVENT_GONE,       /* a registered client is no more; detail says why */
-        ENGINE_EVENT_REFUSED,    /* a name or connection refused; result is the wire code */
+        ENGINE_EVENT_REFUSED,    /* a name or connection refused */
         ENGINE_EVENT_BAD_FRAME,  /* a connection ended for what it sent */
         ENGINE_EVENT_STRUCK,   /* a slow receiver, unregistered or made to lose frames by the policy
                                 */
+        ENGINE_EVENT_DROPPED,  /* frames for a slow receiver were lost; at most once a second for
+                                  each */
         ENGINE_EVENT_TIMEOUT,  /* a connection ended by keep-alive, handshake, body or blocked write
                                 */
         ENGINE_EVENT_TAKEOVER, /* a name taken over by force-register */
@@ -124,11 +126,10 @@ enum engine_event_type {
 struct engine_event {
         enum engine_event_type type;
         enum transport_kind kind;
-        uint8_t result;    /* enum wire_result where one was sent */
         uint64_t id;       /* of the session */
         uid_t uid;         /* UNIX */
         pid_t pid;         /* UNIX, 0 if not known */
-        uint64_t n_frames; /* frames dropped, lost or waiting: detail says which */
+        uint64_t n_frames; /* waiting for it; DROPPED: lost since the last such event */
         char name[128]; /* the client's; cut with "..."; empty before it has one. Untrusted text. */
         char source[64];  /* TCP peers */
         char detail[160]; /* what and why, a phrase */

@@ -34,23 +34,21 @@ static void event_copy_name(struct engine_event *ev, const struct session *s)
 }
 
 static void event_fill(struct engine_event *ev, const struct session *s,
-                       enum engine_event_type type, uint8_t result)
+                       enum engine_event_type type, uint64_t n_frames)
 {
         *ev = (struct engine_event){.type = type,
                                     .kind = s->kind,
-                                    .result = result,
                                     .id = s->id,
                                     .uid = s->peer.uid,
                                     .pid = s->peer.has_pid ? s->peer.pid : 0,
-                                    .n_frames = type == ENGINE_EVENT_STRUCK ? s->queue.n_frames
-                                                                            : s->slow_dropped};
+                                    .n_frames = n_frames};
         if (s->name)
                 event_copy_name(ev, s);
         memcpy(ev->source, s->peer.source, sizeof(ev->source));
 }
 
-void event_push(struct session *s, enum engine_event_type type, uint8_t result, const char *detail,
-                ...)
+void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
+                const char *detail, ...)
 {
         struct event_ring *ring = &s->worker->engine->events;
         uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
@@ -63,7 +61,7 @@ void event_push(struct session *s, enum engine_event_type type, uint8_t result, 
                 return;
         }
         ev = &ring->events[tail % ENGINE_EVENT_RING];
-        event_fill(ev, s, type, result);
+        event_fill(ev, s, type, n_frames);
         va_start(args, detail);
         (void)vsnprintf(ev->detail, sizeof(ev->detail), detail, args);
         va_end(args);

@@ -38,7 +38,7 @@ static void handshake_registered(struct session *s)
         s->frame_at = now;
         counter_add(&e->counters.clients, 1);
         worker_arm(s, s->ping_at);
-        event_push(s, ENGINE_EVENT_REGISTERED, WIRE_OK, "registered");
+        event_push(s, ENGINE_EVENT_REGISTERED, 0, "registered");
         if (session_is_primary(s))
                 broker_announce(e, ".broker/info", "reg", s->name, s->name_len);
 }

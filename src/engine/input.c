@@ -21,7 +21,7 @@ static bool input_wanted(const struct session *s)
  * other; where none is left, the session itself ends. */
 static bool input_retry(struct session *s, int r)
 {
-        if (r == -EDQUOT && memory_relieve(s->worker, s->account))
+        if (memory_relieve(s->worker, s->account, r))
                 return s->state <= SESSION_LIVE;
         session_kill(s, ENGINE_EVENT_MEMORY, "no memory for what it sent");
         return false;

@@ -121,9 +121,10 @@ void deliver_publication(struct session *from, struct outgoing *f, struct buffer
 /* What is in front of a body in its buffer: room to turn the frame round in place. */
 #define INPUT_HEADROOM (WIRE_DELIVERY_HEADER_SIZE + 1024 + 8)
 
-/* memory.c: makes room by ending the session that holds most of the largest account. False: nothing
- * to end. */
-bool memory_relieve(struct worker *w, struct account *account);
+/* memory.c: what to do when memory was refused with that error: -EDQUOT ends the session that holds
+ * most of this account's, -ENOSPC the one that holds most of the largest account's. False: nothing
+ * to end, or another error. */
+bool memory_relieve(struct worker *w, struct account *account, int error);
 
 /* broker.c */
 int broker_init(struct engine *e);

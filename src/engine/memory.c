@@ -36,16 +36,17 @@ static struct session *memory_victim(struct worker *w, const struct account *acc
         return victim;
 }
 
-bool memory_relieve(struct worker *w, struct account *account)
+bool memory_relieve(struct worker *w, struct account *account, int error)
 {
         struct accounts *accounts = w->engine->accounts;
         struct account *largest = NULL;
         struct session *victim;
 
-        if (account_charge(accounts, account, 0) == CHARGE_OVER_ONE)
+        if (error == -EDQUOT)
                 largest = account_ref(accounts, account);
-        else
+        else if (error == -ENOSPC)
                 largest = accounts_largest(accounts);
+
         victim = largest ? memory_victim(w, largest) : NULL;
         if (largest)
                 account_unref(accounts, largest);

@@ -219,7 +219,7 @@ static void pace_strike(struct session *to)
                 return;
         }
         to->striking = true;
-        event_push(to, ENGINE_EVENT_STRUCK, 0,
+        event_push(to, ENGINE_EVENT_STRUCK, to->queue.n_frames,
                    "its queue stayed full: the %s frames for it are dropped until it has room",
                    e->config.slow_policy == SLOW_DROP_NEWEST ? "newest" : "oldest");
         pace_wake_waiters(to);

@@ -47,7 +47,7 @@ static inline bool queue_is_empty(const struct queue *q)
 }
 
 /* Room at the end for one frame of `size` <= QUEUE_INLINE_MAX bytes, which counts as queued: the
- * caller fills it at once. NULL with errno EDQUOT or ENOMEM. */
+ * caller fills it at once. NULL with errno EDQUOT, ENOSPC or ENOMEM. */
 uint8_t *queue_put_inline(struct queue *q, struct buffer_pool *pool, struct account *account,
                           size_t size);
 /* A whole frame as a slice of a buffer, of which the queue takes a reference of its own. */

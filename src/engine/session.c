@@ -139,7 +139,7 @@ static void session_tell(struct session *s, enum engine_event_type type, const c
         if (type == ENGINE_EVENT_REFUSED)
                 counter_add(&c->refused, 1);
         if (reason && (s->name || type != ENGINE_EVENT_GONE))
-                event_push(s, type, 0, "%s", reason);
+                event_push(s, type, s->queue.n_frames, "%s", reason);
 }
 
 void session_drain(struct session *s, enum engine_event_type type, const char *reason)
@@ -240,7 +240,7 @@ static bool session_put_small(struct session *s, const uint8_t bytes[WIRE_DELIVE
 
         while (!(room = queue_put_inline(&s->queue, &s->worker->pool, s->account,
                                          WIRE_DELIVERY_HEADER_SIZE))) {
-                if (errno != EDQUOT || !memory_relieve(s->worker, s->account))
+                if (!memory_relieve(s->worker, s->account, -errno))
                         session_kill(s, ENGINE_EVENT_MEMORY, "no memory for an acknowledgement");
                 if (s->state != SESSION_LIVE && s->state != SESSION_DRAINING)
                         return false;
@@ -324,7 +324,10 @@ static void session_check_live(struct session *s)
                 uint64_t n = s->slow_dropped;
 
                 s->slow_dropped = 0;
+
                 s->slow_reported_at = w->now;
+                event_push(s, ENGINE_EVENT_DROPPED, n,
+                           "its queue was full: frames for it were dropped");
                 broker_announce_slow(w->engine, s->name, s->name_len, false, n);
         }
         if (s->state == SESSION_LIVE && w->now >= session_input_deadline(s)) {

@@ -50,6 +50,12 @@ struct input {
         size_t pending_at, pending_end;
 };
 
+/* How far a list of topics has been handled. */
+struct topic_list {
+        size_t at;
+        enum wire_result result; /* of the list so far */
+};
+
 struct session {
         uint64_t id;
         struct worker *worker;
@@ -82,6 +88,7 @@ struct session {
         struct account *account;
         struct queue queue;
         struct input input;
+        struct topic_list topic_list;
         struct session *last_target; /* where its last message went, if nobody came or went since */
         uint64_t last_target_version;
 
@@ -149,7 +156,8 @@ size_t handshake_consume(struct session *s, const uint8_t *p, size_t len);
 /* What came of one frame. */
 enum dispatch_result {
         DISPATCH_DONE,
-        DISPATCH_WAIT, /* not handled: the session waits for room somewhere */
+        DISPATCH_WAIT, /* not handled, or not to its end: the session waits for room or for the next
+                          pass */
 };
 /* One whole frame. `body` is the buffer that p points into, behind INPUT_HEADROOM, or NULL: then
  * the bytes are copied where they must outlive the call. */

@@ -301,8 +301,11 @@ static void worker_unregister(struct worker *w, struct session *s)
                 return;
         registry_remove(&w->engine->registry, s);
         counter_sub(&w->engine->counters.clients, 1);
-        if (s->struck)
-                broker_announce_slow(w->engine, s->name, s->name_len, true, s->slow_dropped);
+        if (s->slow_dropped)
+                event_push(s, ENGINE_EVENT_DROPPED, s->slow_dropped,
+                           "its queue was full: frames for it were dropped");
+        if (s->struck || s->slow_dropped)
+                broker_announce_slow(w->engine, s->name, s->name_len, s->struck, s->slow_dropped);
         if (session_is_primary(s) && s->announced)
                 broker_announce(w->engine, ".broker/info", "unreg", s->name, s->name_len);
         while ((secondary = LIST_FIRST(&s->secondaries))) {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/endian.h"
+#include "wire/le.h"
 
 enum wire_op {
         WIRE_OP_NOP = 0x00,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/endian.h"
+#include "wire/le.h"
 #include "wire/rpc.h"
 
 static bool rpc_decode_request(const uint8_t *payload, size_t len, struct rpc_message *ret)
