@@ -11,14 +11,37 @@ from bus import DEADLINE, check
 from rows import row
 
 
-def start(bus, *argv):
-    """Exit status of another broker with these arguments; None when it is still up after it could have failed."""
+def spawn(bus, argv, env=None):
+    """Another broker, with these arguments, beside the row's own."""
     with open(bus.broker.dir + '/second.log', 'wb') as log:
-        second = subprocess.Popen([bus.broker.path, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=bus.broker.dir)
+        return subprocess.Popen([bus.broker.path, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=bus.broker.dir,
+                                env={**os.environ, **(env or {})})
+
+
+def second_log(bus):
+    with open(bus.broker.dir + '/second.log') as log:
+        return log.read()
+
+
+def start(bus, *argv):
+    """Exit status of a broker that is expected to fail; None when it is still up after it could have."""
+    second = spawn(bus, argv)
     try:
         return second.wait(DEADLINE / 4)
     except subprocess.TimeoutExpired:
         return None
+    finally:
+        second.kill()
+        second.wait()
+
+
+def runs(bus, where, *argv, env=None):
+    """True if a broker with these arguments comes to listen at this path, and stops with status 0."""
+    second = spawn(bus, argv, env)
+    try:
+        bus.broker.wait(lambda: answers(where) or second.poll() is not None)
+        second.terminate()
+        return second.wait(DEADLINE) == 0 and not os.path.exists(where)
     finally:
         second.kill()
         second.wait()
@@ -82,6 +105,8 @@ BAD = [('port-in-use', lambda bus: ['-B', '127.0.0.1:%d' % bus.broker.ports['tcp
        ('bad-port', lambda bus: ['-B', '127.0.0.1:99999']), ('bad-host', lambda bus: ['-B', '300.1.2.3:1']),
        ('unknown-option', lambda bus: ['--nonsense', '-B', 'x.sock']), ('bad-timeout', lambda bus: ['-t', 'x', '-B', 'x.sock']),
        ('bad-queue', lambda bus: ['--queue-size', '-1', '-B', 'x.sock']), ('bad-workers', lambda bus: ['-w', 'x', '-B', 'x.sock']),
+       ('repeated', lambda bus: ['-t', '1', '-t', '2', '-B', 'x.sock']), ('abbreviated', lambda bus: ['--queue', '16', '-B', 'x.sock']),
+       ('no-queue', lambda bus: ['--queue-size', '0', '-B', 'x.sock']), ('timeout-nan', lambda bus: ['-t', 'nan', '-B', 'x.sock']),
        ('missing-value', lambda bus: ['-B']), ('extra', lambda bus: ['-B', 'x.sock', 'more'])]
 
 for ident, argv in BAD:
@@ -89,16 +114,14 @@ for ident, argv in BAD:
     def _(bus, argv=argv):
         status = start(bus, *argv(bus))
         bus.note('failed', status not in (0, None))
-        with open(bus.broker.dir + '/second.log', 'rb') as log:
-            bus.note('said why', bool(log.read().strip()))
+        bus.note('said why', bool(second_log(bus).strip()))
 
 
 @row('start-help', '8', '--help and -h print help and end with 0')
 def _(bus):
     for option in ('--help', '-h'):
         bus.note(option, start(bus, option))
-        with open(bus.broker.dir + '/second.log') as log:
-            text = log.read()
+        text = second_log(bus)
         for name in ('--bind', '--pid-file', '--verbose', '--log-syslog', '--force-register', '--buf-size', '--buf-ttl', '--queue-size'):
             bus.note(f'{option} tells of {name}', name in text)
 
@@ -111,6 +134,22 @@ ALL = {'-w': '2', '-t': '7.5', '--buf-size': '8192', '--buf-ttl': '20', '--queue
 def _(bus):
     bus.client('a').fence()
     bus.note('pid file', os.path.exists(bus.broker.dir + '/the.pid'))
+
+
+@row('start-forms', '8', 'options are written as the reference\'s: joined, with =, in a bundle')
+def _(bus):
+    where = bus.broker.dir + '/forms.sock'
+    for argv in (['-w1', '-t2.5', '-B' + where], ['-w=1', '-t=2.5', '-B=' + where], ['--queue-size=16', '--bind=' + where, '--buf-ttl=5'],
+                 ['-t', '+5', '--bind', where], ['-t', '1e1', '--bind', where, '--force-register', '--verbose']):
+        bus.note(' '.join(argv).replace(bus.broker.dir, 'DIR'), runs(bus, where, *argv))
+
+
+@row('start-no-listener', '8', 'without -B the user\'s socket is used, and that is said; the reference refuses to start',
+     ours={'notes': [('listens', True), ('says so', True)]}, reference={'notes': [('listens', False), ('says so', False)]})
+def _(bus):
+    where = bus.broker.dir + '/busrt/bus.sock'
+    bus.note('listens', runs(bus, where, env={'XDG_RUNTIME_DIR': bus.broker.dir}))
+    bus.note('says so', where in second_log(bus))
 
 
 @row('start-syslog', '8', '--log-syslog is taken, syslog or not', options={'--log-syslog': None})
