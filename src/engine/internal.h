@@ -139,7 +139,7 @@ void broker_send(struct engine *e, enum engine_send_kind kind, const char *targe
 /* event.c */
 int event_ring_init(struct event_ring *ring);
 void event_ring_done(struct event_ring *ring);
-_printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint8_t result,
+_printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
                                const char *detail, ...);
 void event_flush(struct worker *w);
 
