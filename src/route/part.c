@@ -11,10 +11,11 @@
 struct part_node *part_node_new(size_t size, const struct part *part)
 {
         struct part_node *n = calloc(1, size + part->len);
-        char *text = (char *)n + size;
+        char *text;
 
         if (!n)
                 return NULL;
+        text = (char *)n + size;
         memcpy(text, part->text, part->len);
         n->part = (struct part){text, part->len};
         return n;
