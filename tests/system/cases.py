@@ -25,7 +25,7 @@ FILES = {
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart=/usr/bin/busrtd
+ExecStart=/usr/bin/busrtd -t 30
 User=nobody
 PrivateNetwork=yes
 RestrictAddressFamilies=AF_UNIX
@@ -111,6 +111,11 @@ def peer(connection, name):
         client.close()
 
 
+def prepare(system):
+    """What every case starts from."""
+    system.run("systemctl", "start", *SOCKETS)
+
+
 @contextlib.contextmanager
 def stopped_afterwards(system):
     try:
@@ -161,7 +166,8 @@ def both_sockets(system):
     with stopped_afterwards(system):
         with peer(system.connect_unix("bus.sock"), b"unix") as a, peer(system.connect_tcp(PORT), b"tcp") as b:
             exchange(a, b"unix", b, b"tcp")
-            check(system.show(SERVICE, "PrivateNetwork") == "yes", "the unit is not the one meant")
+            networks = {os.readlink(f"/proc/{pid}/ns/net") for pid in (system.outer_pid(SERVICE), system.leader)}
+            check(len(networks) == 2, "the service shares the network of the system")
 
 
 def announcement_at_stop(system):
@@ -169,12 +175,13 @@ def announcement_at_stop(system):
     with stopped_afterwards(system):
         with peer(system.connect_unix("bus.sock"), b"a") as a, peer(system.connect_tcp(PORT), b"b") as b:
             exchange(a, b"a", b, b"b")
-            system.run("systemctl", "stop", SERVICE)
+            system.run("systemctl", "stop", "--no-block", SERVICE)
             for client in (a, b):
                 kind, sender, topic, payload, _ = f.split(client.next_frame())
                 check((kind, sender, topic) == (f.PUBLISH, b".broker", b".broker/warn"), "no warning came")
                 check(b"\xa1s\xa8shutdown" in payload, f"the warning says {payload!r}")
                 check(client.next_frame() is None, "something came after the warning")
+        wait_until(lambda: is_in_state(system, "inactive"), "the service has ended")
         check(system.show(SERVICE, "Result") == "success", "the service ended with a failure")
         check(system.show(SERVICE, "ExecMainStatus") == "0", "the service's exit status is not 0")
 

@@ -22,6 +22,7 @@ from little_system import CannotBoot, System, root_for
 def run_cases(system):
     """Runs every case in turn on one system, which each leaves as it found it. (passed, failed)"""
     counts = {True: 0, False: 0}
+    cases.prepare(system)
     for case in cases.CASES:
         try:
             case(system)
