@@ -105,7 +105,7 @@ def ordered_stop(number):
 
 for name in ('SIGTERM', 'SIGINT'):
     row('stop-' + name.lower(), '6,9', f'on {name} socket and FIFO files are removed, the warning is written to every client that did not '
-        'unsubscribe, connections close, exit status 0', listen=('unix', 'tcp', 'fifo'))(ordered_stop(getattr(signal, name)))
+        'unsubscribe, connections close, exit status 0', options={'-t': '3'}, listen=('unix', 'tcp', 'fifo'))(ordered_stop(getattr(signal, name)))
 
 
 @row('stop-pid-file', '6', 'the file of -P holds the process id and is removed at the stop', options={'-P': 'busrtd.pid'})

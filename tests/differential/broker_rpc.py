@@ -63,6 +63,14 @@ def _(bus):
 
 # --- client.list ---
 
+def mask_to_names(item):
+    """A list becomes the names in it: its counters hold the lengths of error texts sent before, which differ."""
+    if item[:1] != bytes([f.MESSAGE]) or f.split(item)[3][:1] != b'\x11':
+        return item
+    value = mp.unpack(f.split(item)[3][5:])
+    return item if 'clients' not in value else f.split(item)[3][:5] + repr([c['name'] for c in value['clients']]).encode()
+
+
 @row('list-all', '6', 'client.list without params: every primary by all ten fields, sorted by name, .broker among them')
 def _(bus):
     bus.clients(members(bus, 'b', 'a.b', 'a', 'B', 'é', 'a b', 'ab', '~', 'a%'))
@@ -155,7 +163,8 @@ for ident, params in BAD:
         bus.clients(members(bus, 'a', 'b', 'ab', 'ba'), params)
 
 
-@row('list-bad-deep', '6', 'params nested a thousand deep are refused or skipped, and the broker lives', masks=(mask_error_text,))
+@row('list-bad-deep', '6', 'params nested a thousand deep are refused or skipped, and the broker lives',
+     masks=(mask_error_text, mask_to_names))
 def _(bus):
     asker = members(bus, 'a')
     bus.clients(asker, b'\x91' * 1000 + b'\xa1a')
@@ -179,7 +188,7 @@ def filter_rows(ident, text, patterns, at_a_time):
     for first in range(0, len(patterns), at_a_time):
         group = patterns[first:first + at_a_time]
 
-        @row(f'{ident}-{first // at_a_time}', '6', text + ': ' + ' '.join(group), masks=(mask_error_text,))
+        @row(f'{ident}-{first // at_a_time}', '6', text + ': ' + ' '.join(group), masks=(mask_error_text, mask_to_names))
         def _(bus, group=group):
             asker = members(bus, *FILTERED)
             for call_id, regex in enumerate(group, 1):
@@ -198,7 +207,8 @@ REFUSED = {'look-around': ('(?=a)', '(?!a)', '(?<=a)b', '(?<!a)b', 'a(?=a)', '^(
            'large': ('a' * 70000 + '(', '(' * 300 + 'a' + ')' * 300, 'a{1000}{1000}{1000}', r'\pL{1000}{10}')}
 
 for ident, patterns in REFUSED.items():
-    @row('list-refused-' + ident, '6', 'refused with -32700 and a text: ' + ' '.join(patterns)[:80], masks=(mask_error_text,))
+    @row('list-refused-' + ident, '6', 'refused with -32700 and a text: ' + ' '.join(patterns)[:80],
+         masks=(mask_error_text, mask_to_names))
     def _(bus, patterns=patterns):
         asker = members(bus, 'a', 'aa', 'ab')
         for call_id, regex in enumerate(patterns, 1):

@@ -259,13 +259,12 @@ def _(bus):
     peer.take(1)
 
 
-@row('hs-identity-address', '1', 'a secondary must come from its primary\'s address; the reference lets anyone in',
-     listen=('tcp',), ours={'x': HELLO + [b'\x79', f.EOF], 'same': HELLO + [b'\x01']},
-     reference={'x': HELLO + [b'\x01'], 'same': HELLO + [b'\x01']})
+@row('hs-identity-loopback', '1', 'all of loopback TCP is one identity: a secondary may come from any address of it', listen=('tcp', 'tcp6'))
 def _(bus):
     bus.client('a', 'tcp', '127.0.0.1')
     bus.connect('same', 'tcp', '127.0.0.1').register('a%%1')
-    bus.connect('x', 'tcp', '127.0.0.2').register('a%%2')
+    bus.connect('other', 'tcp', '127.0.0.2').register('a%%2')
+    bus.connect('six', 'tcp6').register('a%%3')
 
 
 @row('hs-identity-transport', '1', 'a secondary over TCP does not belong to a primary over UNIX, nor the other way round',

@@ -9,12 +9,14 @@ the counts; exit status 1 when a row failed. --list prints what each row proves.
 too, exactly the rows marked "ours" fail.
 """
 import argparse
+import functools
 import importlib
 import os
 import sys
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import frames as f
 from bus import Broker, Bus, Failure
@@ -103,14 +105,14 @@ def run_row(row, ours, reference):
     return problems
 
 
-def verdict(row, args):
-    start = time.monotonic()
+def verdict(ours, reference, number):
+    row, start = ROWS[number], time.monotonic()
     try:
-        problems = run_row(row, args.ours, args.reference)
+        problems = run_row(row, ours, reference)
         state = 'FAIL' if problems else 'ok'
     except Skip as e:
         state, problems = 'skip', [f'    {e}']
-    return row, state, problems, time.monotonic() - start
+    return state, problems, time.monotonic() - start
 
 
 def show(row, state, problems, seconds, verbose):
@@ -134,9 +136,9 @@ def main():
     args = parser.parse_args()
     for name in FILES:
         importlib.import_module(name)
-    chosen = [r for r in ROWS if not args.only or any(r.is_called(word) for word in args.only)]
+    chosen = [(i, r) for i, r in enumerate(ROWS) if not args.only or any(r.is_called(word) for word in args.only)]
     if args.list:
-        for r in chosen:
+        for _, r in chosen:
             print(f'{r.ident:24} {"same" if r.is_same else "ours"} §{r.section:4} {r.says}')
         return 0
     if not args.ours or not args.reference:
@@ -147,12 +149,14 @@ def main():
     for path in (args.ours, args.reference):
         if not os.access(path, os.X_OK):
             parser.error(f'{path} is not a program')
-    args.ours, args.reference = os.path.abspath(args.ours), os.path.abspath(args.reference)
     counts = {'ok': 0, 'FAIL': 0, 'skip': 0}
-    with ThreadPoolExecutor(args.j) as pool:
-        for result in pool.map(lambda r: verdict(r, args), chosen):
-            counts[result[1]] += 1
-            show(*result, args.verbose)
+    # Processes, not threads: a thread that starts a broker would, for a moment, hold copies of all the others' sockets,
+    # and what they close would not be closed.
+    play_one = functools.partial(verdict, os.path.abspath(args.ours), os.path.abspath(args.reference))
+    with ProcessPoolExecutor(args.j, get_context('fork')) as pool:
+        for (_, row), result in zip(chosen, pool.map(play_one, (i for i, _ in chosen))):
+            counts[result[0]] += 1
+            show(row, *result, args.verbose)
     print(f'{counts["ok"]} passed, {counts["FAIL"]} failed, {counts["skip"]} skipped')
     return 1 if counts['FAIL'] else 0
 
