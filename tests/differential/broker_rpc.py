@@ -67,8 +67,11 @@ def mask_to_names(item):
     """A list becomes the names in it: its counters hold the lengths of error texts sent before, which differ."""
     if item[:1] != bytes([f.MESSAGE]) or f.split(item)[3][:1] != b'\x11':
         return item
-    value = mp.unpack(f.split(item)[3][5:])
-    return item if 'clients' not in value else f.split(item)[3][:5] + repr([c['name'] for c in value['clients']]).encode()
+    payload = f.split(item)[3]
+    value = mp.unpack(payload[5:])
+    if 'clients' not in value:
+        return item
+    return f'reply {payload[1]}: ' + ' '.join(repr(c['name']) for c in value['clients'])
 
 
 @row('list-all', '6', 'client.list without params: every primary by all ten fields, sorted by name, .broker among them')

@@ -40,25 +40,31 @@ def play(row, path):
 
 
 def difference(expected, got, names):
-    """Lines that show the first place where each peer's items differ; none when all is equal."""
+    """Lines that show where each peer's items differ; none when all is equal."""
     lines = []
     for label in expected:
         want, have = expected[label], got.get(label, [])
         if want == have:
             continue
-        at = next((i for i, (a, b) in enumerate(zip(want, have)) if a != b), min(len(want), len(have)))
-        lines.append(f'    {label}: item {at} ({names[0]} has {len(want)}, {names[1]} has {len(have)})')
-        for name, items in zip(names, (want, have)):
-            lines.append(f'      {name:>9}: {f.describe(items[at]) if at < len(items) else "nothing"}')
-        if at < min(len(want), len(have)) and isinstance(want[at], bytes) and isinstance(have[at], bytes):
-            lines += byte_difference(want[at], have[at], names)
+        apart = [i for i, (a, b) in enumerate(zip(want, have)) if a != b] or [min(len(want), len(have))]
+        lines.append(f'    {label}: {names[0]} has {len(want)} items, {names[1]} has {len(have)}')
+        # When one has more items than the other, all that follow the first difference are apart, and tell nothing.
+        for at in apart[:5 if len(want) == len(have) else 1]:
+            lines += item_difference(at, want[at:at + 1], have[at:at + 1], names)
+    return lines
+
+
+def item_difference(at, want, have, names):
+    lines = [f'      {name:>9} item {at}: {f.describe(item[0]) if item else "nothing"}' for name, item in zip(names, (want, have))]
+    if want and have and isinstance(want[0], bytes) and isinstance(have[0], bytes):
+        lines += byte_difference(want[0], have[0], names)
     return lines
 
 
 def byte_difference(want, have, names):
     at = next((i for i, (a, b) in enumerate(zip(want, have)) if a != b), min(len(want), len(have)))
     start = max(0, at - 8)
-    return [f'      {name:>9}: byte {at}: ...{data[start:at].hex(" ")} [{data[at:at + 1].hex()}] '
+    return [f'      {name:>9} byte {at}: ...{data[start:at].hex(" ")} [{data[at:at + 1].hex()}] '
             f'{data[at + 1:at + 12].hex(" ")} ({len(data)} bytes)' for name, data in zip(names, (want, have))]
 
 
