@@ -39,7 +39,7 @@ def start(setup, side, args=()):
 
 
 def load(setup, broker, mode, args, cpu=None):
-    args = [*args, "--seconds", setup.seconds, "--warmup", setup.warmup]
+    args = ["--seconds", setup.seconds, "--warmup", setup.warmup, *args]
     return run_load(setup.load, broker, mode, args, setup.client_cpu if cpu is None else cpu)
 
 
@@ -119,8 +119,8 @@ def beside(few, many):
     """A case that runs the topics stage twice on each broker: with few and with many of something."""
 
     def measure(setup, side):
-        found = {}
-        for suffix, make in ((" few", few), (" many", many)):
+        found, both = {}, [(" few", few), (" many", many)]
+        for suffix, make in both if setup.turn % 2 == 0 else both[::-1]:
             with start(setup, side) as broker:
                 args = ["--stage", "topics", *make(setup)]
                 found.update(cost(load(setup, broker, "throughput", args), suffix))
@@ -187,7 +187,9 @@ def all_cases(setup):
              beside(lambda s: ["--topics", 10], lambda s: ["--topics", s.topics])),
         Case("idle-beside", "the same traffic and idle clients beside it",
              beside_rows("no idle client", f"{setup.idle} idle clients"),
-             beside(lambda s: [], lambda s: ["--idle", s.idle])),
+             # As long as two pings are apart, so that every idle client's is in it.
+             beside(lambda s: ["--seconds", 2.5 * s.scale],
+                    lambda s: ["--seconds", 2.5 * s.scale, "--idle", s.idle])),
         Case("connect", "connect, register, close, one after the other",
              [Row("rate", "rate", "1/s"), Row("cpu", "broker CPU", "ns each")], connect),
     ]
