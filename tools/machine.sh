@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the scripts of this folder need of a machine, in one place: the packages of Debian and the newest-enough
 # Rust, installed where they are missing, and the folder outside the tree where slow things are kept between runs.
-# Sourced, never run. "a|b" in a list: b where the release does not know a.
+# Sourced, never run. "a|b" in a list: b where the release does not know a. "a?b": only where there is no program b,
+# which may have come from elsewhere.
 # shellcheck disable=SC2034  # the lists and names are used by those who source it
 
 # To build the broker and to run the offline tests.
@@ -10,7 +11,7 @@ PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3 libbsd-dev li
                 'libmsgpack-dev|libmsgpack-c-dev' libcmocka-dev)
 # To run programs that use the published clients.
 PACKAGES_CLIENTS=(python3-venv ca-certificates)
-PACKAGES_INTEROP=(nodejs npm)
+PACKAGES_INTEROP=('nodejs?node' 'npm?npm')
 # What the whole test run wants besides: a second compiler with its sanitizers, the checkers of the lint suite (with
 # them it also looks at layout and scripts), and a small system of its own to boot.
 PACKAGES_TEST=(git clang clang-format shellcheck 'libclang-rt-14-dev|libclang-rt-dev' mmdebstrap systemd-container
@@ -49,7 +50,10 @@ need_packages() {
         return 0
     }
     for wish; do
-        installed "${wish%%|*}" || installed "${wish##*|}" || missing+=("$wish")
+        case $wish in
+            *\?*) command -v "${wish##*\?}" >/dev/null || missing+=("${wish%%\?*}") ;;
+            *) installed "${wish%%|*}" || installed "${wish##*|}" || missing+=("$wish") ;;
+        esac
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing: ${missing[*]%%|*}"
