@@ -11,6 +11,7 @@ import fnmatch
 import json
 import os
 import platform
+import signal
 import sys
 
 import cases
@@ -173,6 +174,7 @@ def write_json(path, results):
 
 def main():
     o = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no broker is left behind
     raise_file_limit()
     setup = Setup(o)
     found = cases.all_cases(setup)
