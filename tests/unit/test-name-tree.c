@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tree of names against a plain list of names, through random additions, removals and searches;
- * with every allocation failing in turn; and by counting what it takes: allocations, bytes, and
- * look-ups (each of which hashes a part, so the calls of table_hash() are counted).
+ * with every allocation failing in turn; and by counting what it takes.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,8 +12,8 @@
 #include <cmocka.h>
 
 #include "basic/macro.h"
-#include "basic/table.h"
 #include "counted-malloc.h"
+#include "counted-steps.h"
 #include "mask-model.h"
 #include "random.h"
 #include "route/name-tree.h"
@@ -34,17 +33,6 @@ struct world {
         struct name_set set;
         struct client clients[N_NAMES];
 };
-
-static size_t n_hashes;
-
-uint64_t __real_table_hash(const struct table *t, const void *data, size_t len);
-uint64_t __wrap_table_hash(const struct table *t, const void *data, size_t len);
-
-uint64_t __wrap_table_hash(const struct table *t, const void *data, size_t len)
-{
-        n_hashes++;
-        return __real_table_hash(t, data, len);
-}
 
 static void world_open(struct world *w)
 {
@@ -207,21 +195,21 @@ static size_t random_text(char *out, unsigned wild)
         return len;
 }
 
-static void test_random_histories_agree_with_the_list(void **state)
+static void random_histories(unsigned n_rounds)
 {
         static struct world w;
         char text[MAX_NAME];
 
-        random_seed("names");
-        for (unsigned round = 0; round < 100; round++) {
+        for (unsigned round = 0; round < n_rounds; round++) {
                 world_open(&w);
                 for (unsigned i = 0; i < 1000; i++) {
                         unsigned who = random_below(N_NAMES);
+                        unsigned add_of_16 = i / 250 % 2 ? 4 : 12; /* grow, shrink, and so on */
+                        bool in = w.clients[who].in;
 
-                        /* Grow for a while, then shrink, and so on. */
-                        if (w.clients[who].in && random_below(16) < (i / 250 % 2 ? 15 : 4))
+                        if (in && random_below(16) >= add_of_16)
                                 client_remove(&w, who);
-                        else if (!w.clients[who].in && random_below(16) < (i / 250 % 2 ? 4 : 15))
+                        else if (!in && random_below(16) < add_of_16)
                                 client_add(&w, who, text, random_text(text, 1));
                         world_check(&w, text, random_text(text, 7));
                 }
@@ -230,8 +218,21 @@ static void test_random_histories_agree_with_the_list(void **state)
         }
 }
 
-/* --- Without memory
- * --------------------------------------------------------------------------------------- */
+static void test_random_histories_agree_with_the_list(void **state)
+{
+        random_seed("names");
+        random_histories(100);
+}
+
+static void test_hashes_that_collide_change_nothing(void **state)
+{
+        random_seed("names that collide");
+        steps.collide = true;
+        random_histories(8);
+        steps.collide = false;
+}
+
+/* --- Without memory --- */
 
 static unsigned add_with_failures(struct world *w, unsigned who, const char *name)
 {
@@ -328,8 +329,7 @@ static void test_a_search_without_memory_finds_nobody_and_says_so(void **state)
         world_close(&w);
 }
 
-/* --- What it takes
- * ---------------------------------------------------------------------------------------- */
+/* --- What it takes --- */
 
 static void test_a_warm_search_allocates_nothing(void **state)
 {
@@ -358,9 +358,9 @@ static void test_a_name_of_many_dots_costs_its_length(void **state)
         world_open(&w);
         for (size_t len = 18; len <= sizeof(name); len *= 5) {
                 memory_count();
-                n_hashes = 0;
+                steps_count();
                 assert_int_equal(name_tree_add(w.tree, &w.clients[0].entry, name, len), 0);
-                assert_true(n_hashes <= 2 * (len + 1));
+                assert_true(steps.n_hashes <= 2 * (len + 1));
                 assert_true(memory.n_calls <= len + 2 + 16);
                 assert_true(memory.n_bytes <= 200 * (len + 1));
                 for (size_t i = 0; i < len; i++) {
@@ -369,10 +369,10 @@ static void test_a_name_of_many_dots_costs_its_length(void **state)
                         masks[2][i] = i == len - 1 ? '*' : '.';
                 }
                 for (size_t k = 0; k < ARRAY_SIZE(masks); k++) {
-                        n_hashes = 0;
+                        steps_count();
                         assert_int_equal(name_tree_match(w.tree, masks[k], len, &w.set), 0);
                         assert_int_equal(w.set.n_found, k > 0);
-                        assert_true(n_hashes <= len + 1);
+                        assert_true(steps.n_hashes <= len + 1);
                 }
                 client_remove(&w, 0);
         }
@@ -394,10 +394,10 @@ static void test_dots_and_question_marks_do_not_multiply(void **state)
                 for (unsigned i = 0; i < 12; i++)
                         if (bits >> i & 1)
                                 mask[2 * i] = '?';
-                n_hashes = 0;
+                steps_count();
                 assert_int_equal(name_tree_match(w.tree, mask, w.clients[0].len, &w.set), 0);
                 assert_int_equal(w.set.n_found, 1);
-                assert_true(n_hashes <= 20);
+                assert_true(steps.n_hashes <= 20);
         }
         world_close(&w);
 }
@@ -408,10 +408,10 @@ static void test_a_literal_mask_takes_a_look_up_per_part_whoever_else_is_there(v
 
         world_open(&w);
         fill_for_search(&w);
-        n_hashes = 0;
+        steps_count();
         assert_int_equal(name_tree_match(w.tree, "plant.3.line.13.plc", 19, &w.set), 0);
         assert_int_equal(w.set.n_found, 1);
-        assert_int_equal(n_hashes, 5);
+        assert_int_equal(steps.n_hashes, 5);
         world_close(&w);
 }
 
@@ -435,6 +435,7 @@ int main(void)
                 cmocka_unit_test(test_a_name_is_taken_once),
                 cmocka_unit_test(test_removing_what_is_in_no_tree_changes_nothing),
                 cmocka_unit_test(test_random_histories_agree_with_the_list),
+                cmocka_unit_test(test_hashes_that_collide_change_nothing),
                 cmocka_unit_test(test_an_addition_without_memory_changes_nothing),
                 cmocka_unit_test(test_a_tree_without_memory_is_not_made),
                 cmocka_unit_test(test_a_search_without_memory_finds_nobody_and_says_so),

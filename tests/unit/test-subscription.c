@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tree of subscriptions against a plain list of who has which mask, through random additions,
- * removals and searches; with every allocation failing in turn; and by counting what it takes:
- * allocations, bytes, and look-ups (each of which hashes a part, so the calls of table_hash() are
- * counted).
+ * removals and searches; with every allocation failing in turn; and by counting what it takes.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -14,8 +12,8 @@
 #include <cmocka.h>
 
 #include "basic/macro.h"
-#include "basic/table.h"
 #include "counted-malloc.h"
+#include "counted-steps.h"
 #include "mask-model.h"
 #include "random.h"
 #include "route/subscription.h"
@@ -38,19 +36,7 @@ struct world {
         size_t n_entries;
 };
 
-static size_t n_hashes;
-
-uint64_t __real_table_hash(const struct table *t, const void *data, size_t len);
-uint64_t __wrap_table_hash(const struct table *t, const void *data, size_t len);
-
-uint64_t __wrap_table_hash(const struct table *t, const void *data, size_t len)
-{
-        n_hashes++;
-        return __real_table_hash(t, data, len);
-}
-
-/* --- The list
- * --------------------------------------------------------------------------------------------- */
+/* --- The list --- */
 
 static struct entry *entry_find(struct world *w, unsigned who, const char *mask, size_t len)
 {
@@ -88,8 +74,7 @@ static size_t entries_of(const struct world *w, unsigned who)
         return n;
 }
 
-/* --- Both at once
- * ----------------------------------------------------------------------------------------- */
+/* --- Both at once --- */
 
 static void world_open(struct world *w)
 {
@@ -224,8 +209,7 @@ static void world_check_lists(struct world *w)
         assert_int_equal(subscription_tree_is_empty(w->tree), w->n_entries == 0);
 }
 
-/* --- Said by the protocol
- * --------------------------------------------------------------------------------- */
+/* --- Said by the protocol --- */
 
 static void test_finds_by_the_rules_of_the_protocol(void **state)
 {
@@ -308,8 +292,7 @@ static void test_nothing_is_as_good_as_a_tree_that_was_never_made(void **state)
         match_set_done(&set);
 }
 
-/* --- At random
- * -------------------------------------------------------------------------------------------- */
+/* --- At random --- */
 
 /* One to five parts of few words, so that masks meet. */
 static size_t random_text(char *out, unsigned wild)
@@ -352,14 +335,13 @@ static void random_change(struct world *w, unsigned add_of_16)
         }
 }
 
-static void test_random_histories_agree_with_the_list(void **state)
+static void random_histories(unsigned n_rounds)
 {
         static struct world world;
         struct world *w = &world;
         char topic[MAX_MASK];
 
-        random_seed("subscriptions");
-        for (unsigned round = 0; round < 120; round++) {
+        for (unsigned round = 0; round < n_rounds; round++) {
                 world_open(w);
                 for (unsigned i = 0; i < 800; i++) {
                         /* Grow for a while, then shrink, and so on. */
@@ -373,8 +355,21 @@ static void test_random_histories_agree_with_the_list(void **state)
         }
 }
 
-/* --- Each once
- * -------------------------------------------------------------------------------------------- */
+static void test_random_histories_agree_with_the_list(void **state)
+{
+        random_seed("subscriptions");
+        random_histories(120);
+}
+
+static void test_hashes_that_collide_change_nothing(void **state)
+{
+        random_seed("subscriptions that collide");
+        steps.collide = true;
+        random_histories(8);
+        steps.collide = false;
+}
+
+/* --- Each once --- */
 
 #define N_MANY 1000
 
@@ -414,8 +409,7 @@ static void test_many_subscribers_under_many_masks_are_found_once(void **state)
         assert_int_equal(memory.n_live, 0);
 }
 
-/* --- Without memory
- * --------------------------------------------------------------------------------------- */
+/* --- Without memory --- */
 
 static const char *const some_topics[] = {"",      "a",    "a/b",    "a/b/c", "a/b/c/d",
                                           "x/y/z", "m3/x", "m4/x/y", "m17"};
@@ -476,6 +470,23 @@ static void test_an_addition_without_memory_changes_nothing(void **state)
         assert_true(n_failures > 300);
         world_check_some(&w);
         world_close(&w);
+}
+
+static void test_a_lone_addition_without_memory_leaves_nothing(void **state)
+{
+        struct world w;
+        size_t n = 0;
+        bool failed;
+
+        do {
+                world_open(&w);
+                memory_fail_in(++n);
+                (void)subscription_add(w.tree, &w.subscribers[0], "a/b/+/c/#", 9);
+                failed = memory.failed;
+                memory_fail_in(0);
+                world_close(&w);
+        } while (failed);
+        assert_true(n > 5 + 2); /* nodes, the subscription and the text */
 }
 
 static void test_a_tree_without_memory_is_not_made(void **state)
@@ -543,8 +554,7 @@ static void test_an_exclusion_without_memory_excludes(void **state)
         world_close(&w);
 }
 
-/* --- What it takes
- * ---------------------------------------------------------------------------------------- */
+/* --- What it takes --- */
 
 static void test_a_warm_search_allocates_nothing(void **state)
 {
@@ -576,10 +586,11 @@ static void test_a_topic_of_many_slashes_is_cheap(void **state)
         for (size_t len = 4000; len <= 64000; len += 4000) {
                 match_set_done(&w.set);
                 memory_count();
-                n_hashes = 0;
+                steps_count();
                 assert_int_equal(subscription_match(w.tree, topic, len, &w.set), 0);
                 assert_int_equal(w.set.n_found, 1);
-                assert_true(n_hashes <= 4);
+                assert_true(steps.n_parts <= 5);
+                assert_true(steps.n_hashes <= 4);
                 assert_true(memory.n_calls <= 6);
                 assert_true(memory.n_bytes < 1024);
         }
@@ -596,14 +607,14 @@ static void test_a_mask_of_many_slashes_costs_its_length(void **state)
         world_open(&w);
         for (size_t len = 4000; len <= 64000; len *= 4) {
                 memory_count();
-                n_hashes = 0;
+                steps_count();
                 assert_int_equal(subscription_add(w.tree, &w.subscribers[0], topic, len), 1);
-                assert_true(n_hashes <= 2 * len + 8);
+                assert_true(steps.n_hashes <= 2 * len + 8);
                 assert_true(memory.n_bytes <= 300 * len);
-                n_hashes = 0;
+                steps_count();
                 assert_int_equal(subscription_match(w.tree, topic, len, &w.set), 0);
                 assert_int_equal(w.set.n_found, 1);
-                assert_true(n_hashes <= len + 1);
+                assert_true(steps.n_hashes <= len + 1);
                 assert_int_equal(subscription_remove(w.tree, &w.subscribers[0], topic, len), 1);
         }
         world_close(&w);
@@ -622,11 +633,11 @@ static void test_a_search_takes_a_look_up_per_level_whatever_else_is_there(void 
                 assert_int_equal(subscription_add(w.tree, &w.subscribers[1], mask, strlen(mask)),
                                  1);
         }
-        n_hashes = 0;
+        steps_count();
         memory_count();
         assert_int_equal(subscription_match(w.tree, "plant/line/7/temperature", 24, &w.set), 0);
         assert_int_equal(w.set.n_found, 1);
-        assert_int_equal(n_hashes, 4);
+        assert_int_equal(steps.n_hashes, 4);
         assert_int_equal(memory.n_calls, 0);
         world_close(&w);
 }
@@ -646,12 +657,37 @@ static void test_the_queue_is_no_longer_than_the_tree(void **state)
                         subscription_add(w.tree, &w.subscribers[bits % N_SUBSCRIBERS], mask, 19),
                         1);
         }
-        n_hashes = 0;
+        steps_count();
         assert_int_equal(subscription_match(w.tree, "a/a/a/a/a/a/a/a/a/a", 19, &w.set), 0);
         assert_int_equal(w.set.n_found, N_SUBSCRIBERS);
-        assert_int_equal(n_hashes, 10);
+        assert_int_equal(steps.n_hashes, 10);
         assert_true(w.set.scratch_size <= 4 * 2048 * sizeof(void *));
         world_close(&w);
+}
+
+/* However far the queue has come when a level is twice as wide as the one before. */
+static void test_the_queue_has_room_for_every_level(void **state)
+{
+        char mask[128], topic[128];
+        struct world w;
+
+        for (unsigned n_before = 0; n_before < 48; n_before++) {
+                size_t len = 2 * (n_before + 6) - 1;
+
+                world_open(&w);
+                for (size_t i = 0; i < len; i++)
+                        topic[i] = mask[i] = i % 2 ? '/' : 'a';
+                for (unsigned bits = 0; bits < 1 << 6; bits++) {
+                        struct subscriber *s = &w.subscribers[bits % N_SUBSCRIBERS];
+
+                        for (unsigned i = 0; i < 6; i++)
+                                mask[2 * (n_before + i)] = bits >> i & 1 ? '+' : 'a';
+                        assert_int_equal(subscription_add(w.tree, s, mask, len), 1);
+                }
+                assert_int_equal(subscription_match(w.tree, topic, len, &w.set), 0);
+                assert_int_equal(w.set.n_found, N_SUBSCRIBERS);
+                world_close(&w);
+        }
 }
 
 static void test_memory_goes_back_when_subscriptions_go(void **state)
@@ -690,8 +726,10 @@ int main(void)
                 cmocka_unit_test(test_foreach_hands_on_what_stopped_it),
                 cmocka_unit_test(test_nothing_is_as_good_as_a_tree_that_was_never_made),
                 cmocka_unit_test(test_random_histories_agree_with_the_list),
+                cmocka_unit_test(test_hashes_that_collide_change_nothing),
                 cmocka_unit_test(test_many_subscribers_under_many_masks_are_found_once),
                 cmocka_unit_test(test_an_addition_without_memory_changes_nothing),
+                cmocka_unit_test(test_a_lone_addition_without_memory_leaves_nothing),
                 cmocka_unit_test(test_a_tree_without_memory_is_not_made),
                 cmocka_unit_test(test_a_search_without_memory_finds_nobody_and_says_so),
                 cmocka_unit_test(test_an_exclusion_without_memory_excludes),
@@ -700,6 +738,7 @@ int main(void)
                 cmocka_unit_test(test_a_mask_of_many_slashes_costs_its_length),
                 cmocka_unit_test(test_a_search_takes_a_look_up_per_level_whatever_else_is_there),
                 cmocka_unit_test(test_the_queue_is_no_longer_than_the_tree),
+                cmocka_unit_test(test_the_queue_has_room_for_every_level),
                 cmocka_unit_test(test_memory_goes_back_when_subscriptions_go),
         };
 
