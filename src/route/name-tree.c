@@ -131,9 +131,7 @@ void name_tree_remove(struct name_tree *tree, struct name_entry *entry)
         name_node_prune(tree, n);
 }
 
-/* --- Search
- * -----------------------------------------------------------------------------------------------
- */
+/* --- Search --- */
 
 struct search {
         const struct name_tree *tree;

@@ -12,9 +12,7 @@
 #include "route/mask.h"
 #include "route/subscription-tree.h"
 
-/* --- Nodes
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Nodes --- */
 
 static bool mask_node_is_empty(const struct mask_node *n)
 {
@@ -141,8 +139,7 @@ static int tree_find_or_make(struct subscription_tree *tree, const char *mask, s
         return 0;
 }
 
-/* --- Receivers of a node
- * ---------------------------------------------------------------------------------- */
+/* --- Receivers of a node --- */
 
 /* Room for one more, and the mask's text for the first. */
 static int mask_node_reserve(struct mask_node *n, const char *mask, size_t len)
@@ -277,8 +274,7 @@ static int node_subscribe(struct subscription_tree *tree, struct mask_node *node
         return 1;
 }
 
-/* --- The tree
- * --------------------------------------------------------------------------------------------- */
+/* --- The tree --- */
 
 int subscription_tree_new(struct subscription_tree **ret)
 {
@@ -319,8 +315,7 @@ uint64_t subscription_tree_version(const struct subscription_tree *tree)
         return tree->version;
 }
 
-/* --- Subscribers
- * ------------------------------------------------------------------------------------------ */
+/* --- Subscribers --- */
 
 void subscriber_init(struct subscriber *s)
 {

@@ -66,9 +66,7 @@ static bool is_subset(const struct mask_syntax *syntax, const struct line *inner
         return mask_is_subset(syntax, inner->text, inner->len, outer->text, outer->len);
 }
 
-/* --- Masks
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Masks --- */
 
 static void check_mask(const struct mask_syntax *syntax, const struct line *mask,
                        const struct line *text)
@@ -137,9 +135,7 @@ static void check_masks(const struct mask_syntax *syntax, const struct line *lin
                 check_subset(syntax, &lines[i], &lines[i + 1]);
 }
 
-/* --- Trees
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Trees --- */
 
 #define N_SUBSCRIBERS 5
 
