@@ -72,7 +72,7 @@ class Broker:
             if self._wait_ready():
                 return
         self.stop()
-        raise Failure(f'{path} did not start: {self.log()}')
+        raise Failure(f'{path} did not start: {self.last_words()}')
 
     def addresses(self):
         where = {'unix': self.unix, 'fifo': 'fifo:' + self.fifo}
@@ -112,7 +112,7 @@ class Broker:
         while not condition():
             if select.select([self.ended], [], [], 0.001)[0]:
                 return bool(condition())
-            check(time.monotonic() < until, 'the broker did not do it within the deadline: ' + self.log())
+            check(time.monotonic() < until, 'the broker did not do it within the deadline: ' + self.last_words())
         return True
 
     def _answers(self, kind):
@@ -144,6 +144,28 @@ class Broker:
         with open(self.log_path, 'rb') as log:
             return log.read().decode(errors='replace')
 
+    def check_health(self):
+        """Fails when the broker has died, hangs, or was caught by a sanitizer. A stop with status 0 is healthy."""
+        if self.process.poll() is None:
+            kind = next(k for k in self.listen if k != 'fifo')
+            try:
+                with self.connect(kind) as s:
+                    healthy = s.recv(len(f.GREETING)) == f.GREETING
+            except OSError:
+                healthy = False
+            if not healthy:
+                self.wait(lambda: False)  # it is about to die
+        check(self.process.poll() in (None, 0), f'the broker died with status {self.process.returncode}: {self.last_words()}')
+        check(not self.caught(), 'a sanitizer complains: ' + self.last_words())
+
+    def caught(self):
+        return re.search('Sanitizer|runtime error:', self.log())
+
+    def last_words(self):
+        """The end of the log, or what a sanitizer wrote."""
+        log, caught = self.log(), self.caught()
+        return log[caught.start():][:3000] if caught else log[-500:]
+
     def terminate(self, number=signal.SIGTERM):
         self.process.send_signal(number)
 
@@ -152,9 +174,6 @@ class Broker:
             return self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             raise Failure('the broker did not exit')
-
-    def alive(self):
-        return self.process.poll() is None
 
     def reap(self):
         if self.process:

@@ -31,10 +31,12 @@ def play(row, path):
     bus = Bus(Broker(path, row.options, row.listen, row.before))
     try:
         row.play(bus)
-        alive = bus.broker.alive() or bus.broker.process.returncode == 0
-        if not alive:
-            raise Failure('the broker died: ' + bus.broker.log()[-500:])
+        bus.broker.check_health()
         return bus.transcript(row.masks)
+    except Failure as e:
+        if bus.broker.caught():
+            raise Failure(f'{e}\n{bus.broker.last_words()}')
+        raise
     finally:
         bus.close()
 
