@@ -197,8 +197,7 @@ static void test_the_subset_test_names_no_escalation(void **state)
         assert_true(topic_subset("", "+"));
 }
 
-/* --- Enumeration
- * ------------------------------------------------------------------------------------------ */
+/* --- Enumeration --- */
 
 #define MASK_DEPTH 4
 #define TEXT_DEPTH 5

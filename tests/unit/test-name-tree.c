@@ -379,6 +379,26 @@ static void test_a_name_of_many_dots_costs_its_length(void **state)
         world_close(&w);
 }
 
+/* A mask is looked at no further than names reach. */
+static void test_a_mask_of_many_dots_is_cheap(void **state)
+{
+        char mask[64000];
+        struct world w;
+
+        world_open(&w);
+        fill_for_search(&w);
+        client_remove(&w, 0);
+        client_add_text(&w, 0, "..a");
+        for (size_t i = 0; i < sizeof(mask); i++)
+                mask[i] = '.';
+        steps_count();
+        assert_int_equal(name_tree_match(w.tree, mask, sizeof(mask), &w.set), 0);
+        assert_int_equal(w.set.n_found, 0);
+        assert_true(steps.n_parts <= 4);
+        assert_true(steps.n_hashes <= 4);
+        world_close(&w);
+}
+
 /* The reference needed 2 s and 823 MiB for one such name. */
 static void test_dots_and_question_marks_do_not_multiply(void **state)
 {
@@ -441,6 +461,7 @@ int main(void)
                 cmocka_unit_test(test_a_search_without_memory_finds_nobody_and_says_so),
                 cmocka_unit_test(test_a_warm_search_allocates_nothing),
                 cmocka_unit_test(test_a_name_of_many_dots_costs_its_length),
+                cmocka_unit_test(test_a_mask_of_many_dots_is_cheap),
                 cmocka_unit_test(test_dots_and_question_marks_do_not_multiply),
                 cmocka_unit_test(
                         test_a_literal_mask_takes_a_look_up_per_part_whoever_else_is_there),
