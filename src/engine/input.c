@@ -214,7 +214,7 @@ static void input_resume(struct session *s)
 static void input_end(struct session *s, ssize_t r)
 {
         s->readable = false;
-        if (r == -EAGAIN)
+        if (r == -EAGAIN && !s->deaf)
                 return;
         s->hung_up = true;
         if (r == 0 && s->body_since)
@@ -222,7 +222,8 @@ static void input_end(struct session *s, ssize_t r)
                               "closed by the client in the middle of a frame");
         else
                 session_drain(s, ENGINE_EVENT_GONE,
-                              r == 0 ? "closed by the client" : strerrordesc_np((int)-r));
+                              r == 0 || r == -EAGAIN ? "closed by the client"
+                                                     : strerrordesc_np((int)-r));
 }
 
 /* Where the next bytes go: first the unfinished body, then the worker's buffer, behind the start of

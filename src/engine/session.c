@@ -193,6 +193,28 @@ static void session_finish(struct session *s)
         session_kill(s, ENGINE_EVENT_GONE, NULL);
 }
 
+/* The peer takes nothing any more, and what is for it is lost with its connection. What it has sent
+ * before is carried out all the same: it is read to the end. */
+static void session_deafen(struct session *s)
+{
+        s->deaf = s->hung_up = s->readable = true;
+        worker_run_later(s);
+}
+
+static int session_write_queue(struct session *s, bool *ret_progress)
+{
+        struct buffer_pool *pool = &s->worker->pool;
+        int r = s->deaf ? 1 : queue_write(&s->queue, pool, s->fd, ret_progress);
+
+        if (r < 0)
+                session_deafen(s);
+        if (!s->deaf)
+                return r;
+        queue_clear(&s->queue, pool);
+        *ret_progress = true;
+        return 1;
+}
+
 static void session_blocked(struct session *s)
 {
         struct worker *w = s->worker;
@@ -212,11 +234,7 @@ void session_write(struct session *s)
 
         if (s->state == SESSION_DEAD || s->fd < 0)
                 return;
-        r = queue_write(&s->queue, &w->pool, s->fd, &progress);
-        if (r < 0) {
-                session_kill(s, ENGINE_EVENT_GONE, strerrordesc_np(-r));
-                return;
-        }
+        r = session_write_queue(s, &progress);
         if (progress || !s->write_blocked)
                 s->write_since = w->now;
         if (progress)

@@ -65,6 +65,7 @@ struct session {
 
         bool readable;      /* the socket may have bytes: read until it has not */
         bool hung_up;       /* the peer closed its side: read to the end */
+        bool deaf;          /* it takes no byte any more: nothing is written */
         bool write_blocked; /* the socket is full; EPOLLOUT is awaited */
         bool queue_full;    /* until it is below half again */
         bool striking;      /* a drop policy is at work until there is room */
