@@ -474,6 +474,8 @@ static void import_start(struct session *s, int fd)
         e->next_id = MAX(e->next_id, s->id);
         s->readable = true;
         worker_watch(s->worker, s);
+        if (s->state == SESSION_DEAD)
+                return;
         worker_run_later(s);
         if (!queue_is_empty(&s->queue) || s->state == SESSION_DRAINING)
                 session_mark_unwritten(s);

@@ -105,6 +105,8 @@ void session_start(struct session *s)
         s->frame_at = w->now;
         s->deadline = w->now + w->engine->config.timeout;
         worker_watch(w, s);
+        if (s->state == SESSION_DEAD)
+                return;
         worker_arm(s, s->deadline);
         session_put_raw(s, wire_greeting, sizeof(wire_greeting));
 }
