@@ -74,7 +74,7 @@ static enum dispatch_result dispatch_topics(struct session *s, const struct wire
                 result = topic_handle(s, request->op, topic, topic_len);
                 if (result != WIRE_OK)
                         list->result = result;
-                if (--s->worker->budget <= 0 && list->at <= len)
+                if ((s->worker->budget -= WORKER_FRAME_COST) <= 0 && list->at <= len)
                         return DISPATCH_WAIT;
         }
         list->at = 0;
@@ -98,21 +98,22 @@ static struct outgoing outgoing_of(const struct session *s, const struct wire_re
                                  .counted = len};
 }
 
-/* The last target is remembered: most senders talk to one peer for long. */
+/* The last target is remembered, also one that is not there: most senders talk to one peer for
+ * long. */
 static struct session *find_target(struct session *s, const char *name, size_t len)
 {
         struct registry *r = &s->worker->engine->registry;
-        struct session *to = s->last_target;
+        struct last_target *last = &s->last_target;
 
-        if (s->last_target_version == r->version && to->name_len == len &&
-            memcmp(to->name, name, len) == 0)
-                return to;
-        to = registry_find(r, name, len);
-        if (to) {
-                s->last_target = to;
-                s->last_target_version = r->version;
-        }
-        return to;
+        if (last->version == r->version && last->len == len && memcmp(last->name, name, len) == 0)
+                return last->session;
+        if (len > sizeof(last->name))
+                return registry_find(r, name, len);
+        last->session = registry_find(r, name, len);
+        last->version = r->version;
+        last->len = len;
+        memcpy(last->name, name, len);
+        return last->session;
 }
 
 /* A frame that its struck receiver never got counts as written all the same, as with the reference.
@@ -141,7 +142,6 @@ static enum wire_result deliver_message(struct session *s, struct session *to, s
         enum wire_result result = WIRE_OK;
 
         count_queued(to, f->counted);
-        s->worker->budget--;
         outgoing_init(f, body);
         if (!outgoing_put(f, to))
                 result = WIRE_NOT_DELIVERED;
@@ -264,7 +264,7 @@ static enum dispatch_result dispatch_targeted(struct session *s, const struct wi
 enum dispatch_result dispatch_frame(struct session *s, const struct wire_request *request,
                                     uint8_t *p, size_t len, struct buffer *body)
 {
-        s->worker->budget--;
+        s->worker->budget -= WORKER_FRAME_COST;
         /* An acknowledgement needs room in the sender's own queue: without it the frame waits. */
         if ((request->qos & WIRE_QOS_PROCESSED) && !pace_own_room(s))
                 return DISPATCH_WAIT;

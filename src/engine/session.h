@@ -56,13 +56,20 @@ struct topic_list {
         enum wire_result result; /* of the list so far */
 };
 
+/* Where the last message went, if nobody has come or gone since. */
+struct last_target {
+        struct session *session; /* NULL: nobody has that name */
+        uint64_t version;        /* of the registry */
+        size_t len;
+        char name[48];
+};
+
 struct session {
-        uint64_t id;
+        /* What a delivery touches stands first and together. */
         struct worker *worker;
-        int fd;
         enum session_state state;
         enum transport_kind kind;
-
+        int fd;
         bool readable;      /* the socket may have bytes: read until it has not */
         bool hung_up;       /* the peer closed its side: read to the end */
         bool deaf;          /* it takes no byte any more: nothing is written */
@@ -78,29 +85,29 @@ struct session {
         bool claiming;      /* its name's holder is just ending: asks again soon */
         bool last_look;     /* overdue, and given one more chance to be read */
         bool struck;        /* ended for being slow: to be told on `.broker/slow` */
+        struct subscription_tree *exclusions; /* NULL: none */
+        struct subscriber subscriber;
+        struct session_counters counters;
+        LIST_ENTRY(session) unwritten_link;
+        struct queue queue;
 
+        struct input input;
+        struct topic_list topic_list;
+        struct last_target last_target;
+        struct account *account;
+        struct pace pace;
+        struct wait_list waiters; /* senders that wait for room here */
+
+        uint64_t id;
         char *name; /* NUL-terminated; NULL before it is known */
         uint16_t name_len, primary_len;
         struct session *primary; /* of a secondary */
         LIST_HEAD(, session) secondaries;
         LIST_ENTRY(session) secondary_of;
         size_t n_secondaries;
-
-        struct account *account;
-        struct queue queue;
-        struct input input;
-        struct topic_list topic_list;
-        struct session *last_target; /* where its last message went, if nobody came or went since */
-        uint64_t last_target_version;
-
-        struct pace pace;
-        struct wait_list waiters; /* senders that wait for room here */
-
-        struct subscriber subscriber;
         struct subscriber excluder; /* the one subscriber of its own tree of exclusions */
         struct name_entry name_entry;
         struct table_node by_name, by_id;
-        struct subscription_tree *exclusions; /* NULL: none */
 
         uint64_t timer_at; /* when timers are looked at; NSEC_INFINITY: not on the timer tree */
         uint64_t deadline; /* of the handshake or of draining */
@@ -114,12 +121,10 @@ struct session {
         uint64_t *import_waits; /* ids of those it waits for, while sessions are imported */
         size_t n_import_waits;
 
-        struct session_counters counters;
         struct transport_peer peer;
         char *listener;
 
         TAILQ_ENTRY(session) run_link;
-        LIST_ENTRY(session) unwritten_link;
         STAILQ_ENTRY(session) leave_link;
         LIST_ENTRY(session) link; /* of the worker's sessions */
         RB_ENTRY(session) timer_link;

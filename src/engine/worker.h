@@ -17,7 +17,10 @@
 #include "route/subscription.h"
 
 #define WORKER_READ_SIZE (128 << 10) /* per read and per session and pass */
-#define WORKER_BUDGET 16384          /* frames and deliveries per pass: about a millisecond */
+/* What a pass may handle: 16384 frames, or four times as many deliveries of a fan-out, about a
+ * millisecond or a few. Fewer would make the writes to many receivers too small to be cheap. */
+#define WORKER_BUDGET 65536
+#define WORKER_FRAME_COST 4
 
 RB_HEAD(timer_tree, session);
 
