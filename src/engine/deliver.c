@@ -173,6 +173,9 @@ void deliver_publication(struct session *from, struct outgoing *f, struct buffer
                 struct session *to =
                         container_of(w->match_set.found[i], struct session, subscriber);
 
+                if (i + PREFETCH_AHEAD < w->match_set.n_found)
+                        prefetch_receiver(container_of(w->match_set.found[i + PREFETCH_AHEAD],
+                                                       struct session, subscriber));
                 if (receiver && !is_primary_name(to, receiver, receiver_len))
                         continue;
                 if (to->exclusions && subscription_match_any(to->exclusions, f->topic, f->topic_len,
