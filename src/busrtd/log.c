@@ -145,10 +145,12 @@ struct log *log_free(struct log *log)
                 return NULL;
         log_release(log, false);
         /* A thread that hangs in a write keeps its log; the end of the process takes both. */
-        if (log_stop_thread(log)) {
-                pthread_join(log->thread, NULL);
-                log_destroy(log);
+        if (!log_stop_thread(log)) {
+                pthread_detach(log->thread);
+                return NULL;
         }
+        pthread_join(log->thread, NULL);
+        log_destroy(log);
         return NULL;
 }
 

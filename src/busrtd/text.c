@@ -49,16 +49,30 @@ static size_t cut_length(const char *text, size_t size)
         return n;
 }
 
+/* Byte by byte, since strnvis(3) does not end its text where the room is too small. */
+static void write_vis(const char *text, char *out, size_t size)
+{
+        char one[8];
+        size_t n = 0;
+
+        for (const uint8_t *p = (const uint8_t *)text; *p; p++) {
+                size_t len =
+                        (size_t)(vis(one, *p, VIS_CSTYLE | VIS_WHITE | VIS_NOLOCALE, p[1]) - one);
+
+                if (n + len >= size)
+                        break;
+                memcpy(out + n, one, len);
+                n += len;
+        }
+        out[n] = '\0';
+}
+
 const char *text_visible(const char *text, char *out, size_t size)
 {
         size_t n;
 
         if (!is_plain(text)) {
-                n = strlen(text);
-                /* strnvis() writes nothing at all where not everything fits. */
-                while (strnvisx(out, size, text, n, VIS_CSTYLE | VIS_WHITE | VIS_NOLOCALE) < 0 &&
-                       n > 0)
-                        n = MIN(n - 1, size / 4);
+                write_vis(text, out, size);
                 return out;
         }
         n = cut_length(text, size);

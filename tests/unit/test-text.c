@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Untrusted text comes out harmless in room of any size; sizes and times read well. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "basic/clock.h"
+#include "basic/macro.h"
+#include "basic/utf8.h"
+#include "busrtd/text.h"
+
+static void expect(const char *text, const char *visible)
+{
+        char out[256];
+
+        assert_string_equal(text_visible(text, out, sizeof(out)), visible);
+}
+
+static void test_plain_text_stays(void **state)
+{
+        expect("", "");
+        expect("plc.1%%2", "plc.1%%2");
+        expect("a b\\c \"d\"", "a b\\c \"d\"");
+        expect("\xd0\xb4\xd0\xb0 \xf0\x9d\x84\x9e", "\xd0\xb4\xd0\xb0 \xf0\x9d\x84\x9e");
+}
+
+static void test_what_disturbs_is_written_out(void **state)
+{
+        static const char *const bad[] = {
+                "\033[2J",
+                "a\nb",
+                "a\tb",
+                "\x7f",
+                "\xff",
+                "\xc3",
+                "\xc2\x9b"
+                "31m",
+                "\xe2\x80\xae"
+                "x",
+                "\xe2\x81\xa6"
+                "x",
+                "\r",
+                "\x01",
+                "\xed\xa0\x80",
+        };
+        char out[64];
+
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                text_visible(bad[i], out, sizeof(out));
+                assert_true(strlen(out) > 0);
+                for (const char *c = out; *c; c++)
+                        assert_in_range(*c, 0x20, 0x7e);
+        }
+}
+
+static void test_any_room_is_enough(void **state)
+{
+        static const char *const texts[] = {"abcdefghijklmnop",
+                                            "\xd0\xb4\xd0\xb0\xf0\x9d\x84\x9e\xd0\xb4",
+                                            "\033\033\033\033\033\033", "\xff\x80\xff\x80\xff", ""};
+
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                for (size_t size = 1; size < 40; size++) {
+                        char *out = malloc(size);
+
+                        assert_non_null(out);
+                        text_visible(texts[i], out, size);
+                        assert_true(strlen(out) < size);
+                        assert_true(utf8_is_valid(out, strlen(out)));
+                        free(out);
+                }
+}
+
+static void test_sizes(void **state)
+{
+        char out[TEXT_NUMBER_MAX];
+
+        assert_string_equal(text_bytes(0, out), "0 bytes");
+        assert_string_equal(text_bytes(1023, out), "1023 bytes");
+        assert_string_equal(text_bytes(1024, out), "1 KiB");
+        assert_string_equal(text_bytes(1536, out), "1.5 KiB");
+        assert_string_equal(text_bytes(64 << 20, out), "64 MiB");
+        assert_string_equal(text_bytes(UINT64_C(1) << 40, out), "1 TiB");
+        assert_true(strlen(text_bytes(UINT64_MAX, out)) < TEXT_NUMBER_MAX);
+}
+
+static void test_times(void **state)
+{
+        char out[TEXT_NUMBER_MAX];
+
+        assert_string_equal(text_duration(0, out), "off");
+        assert_string_equal(text_duration(5 * NSEC_PER_SEC, out), "5 s");
+        assert_string_equal(text_duration(2500 * NSEC_PER_MSEC, out), "2.5 s");
+        assert_string_equal(text_duration(100 * NSEC_PER_MSEC, out), "100 ms");
+        assert_string_equal(text_duration(20 * NSEC_PER_USEC, out), "20 \xc2\xb5s");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_plain_text_stays),
+                cmocka_unit_test(test_what_disturbs_is_written_out),
+                cmocka_unit_test(test_any_room_is_enough),
+                cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_times),
+        };
+
+        return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
