@@ -267,16 +267,17 @@ class Peer:
 
     def call(self, method, params=b'', qos=f.PROCESSED, call_id=1, target='.broker'):
         """An RPC call; returns the reply's payload, which stays in the transcript too."""
+        since = len(self.items)
         self.message(target, f.request(method, params, call_id), qos)
-        return self.reply(call_id)
+        return self.reply(call_id, since)
 
-    def reply(self, call_id=1):
-        """Waits for the reply to the call; returns its payload."""
+    def reply(self, call_id=1, since=0):
+        """Waits for the reply to the call among the items from number `since` on; returns its payload."""
         start = struct.pack('<I', call_id)
 
         def is_reply(item):
             return item[0] == f.MESSAGE and f.split(item)[3][:1] in (b'\x11', b'\x12') and f.split(item)[3][1:5] == start
-        return f.split(self.wait_for(is_reply))[3]
+        return f.split(self.wait_for(is_reply, since))[3]
 
     # --- receiving ---
 
