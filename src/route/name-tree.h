@@ -16,7 +16,8 @@ struct name_entry {
         struct name_node *node; /* NULL: not in a tree */
 };
 
-/* The entries found. The caller keeps it from search to search. */
+/* The entries found. Starts zeroed; the caller keeps it from search to search, so that a warm
+ * search allocates nothing. */
 struct name_set {
         struct name_entry **found;
         size_t n_found, n_allocated;
@@ -25,12 +26,16 @@ struct name_set {
 };
 
 int name_tree_new(struct name_tree **ret);
+/* All names must be gone. Returns NULL. */
 struct name_tree *name_tree_free(struct name_tree *tree);
 
-/* One entry per name. -EEXIST, -ENOMEM: nothing changed. */
+/* One entry per name, one name per entry; the text is copied. -EEXIST, -ENOMEM: nothing changed. */
 int name_tree_add(struct name_tree *tree, struct name_entry *entry, const char *name, size_t len);
+/* An entry that is in no tree stays so. */
 void name_tree_remove(struct name_tree *tree, struct name_entry *entry);
 
+/* Fills set with the entry of every name that matches the mask, each once, in no particular order.
+ * 0, or -ENOMEM (the set is then empty). */
 int name_tree_match(const struct name_tree *tree, const char *mask, size_t len,
                     struct name_set *set);
 void name_set_done(struct name_set *set);

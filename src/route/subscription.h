@@ -25,8 +25,8 @@ struct subscriber {
         size_t n_subscriptions;
 };
 
-/* The receivers found by a search: each once, in no particular order. The caller keeps it from
- * search to search, so that a warm search allocates nothing. */
+/* The receivers found by a search: each once, in no particular order. Starts zeroed; the caller
+ * keeps it from search to search, so that a warm search allocates nothing. */
 struct match_set {
         struct subscriber **found;
         size_t n_found, n_allocated;
