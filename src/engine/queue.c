@@ -229,8 +229,10 @@ int queue_write(struct queue *q, struct buffer_pool *pool, int fd, bool *ret_pro
                         return (int)written;
                 *ret_progress = true;
                 queue_consume(q, pool, (size_t)written);
-                if ((size_t)written < bytes || (size_t)written >= budget)
-                        return queue_is_empty(q);
+                if ((size_t)written < bytes)
+                        return 0;
+                if ((size_t)written >= budget)
+                        return queue_is_empty(q) ? 1 : QUEUE_ENOUGH;
                 budget -= (size_t)written;
         }
         return 1;

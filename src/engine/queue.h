@@ -57,8 +57,9 @@ int queue_put_shared(struct queue *q, struct buffer_pool *pool, struct account *
 int queue_put_raw(struct queue *q, struct buffer_pool *pool, struct account *account,
                   const void *bytes, size_t size);
 
-/* Writes as much as the socket takes. 1: all is out; 0: the socket is full; -errno. *ret_progress
- * says whether any byte left. */
+/* Writes as much as the socket takes. 1: all is out; 0: the socket is full; QUEUE_ENOUGH: it may
+ * take more, but not in this call; -errno. *ret_progress says whether any byte left. */
+#define QUEUE_ENOUGH 2
 int queue_write(struct queue *q, struct buffer_pool *pool, int fd, bool *ret_progress);
 
 /* Drops the oldest frames that may be dropped (no acknowledgements, no pings, nothing of

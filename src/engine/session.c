@@ -217,11 +217,13 @@ static int session_write_queue(struct session *s, bool *ret_progress)
         return 1;
 }
 
-static void session_blocked(struct session *s)
+/* Asking for EPOLLOUT anew tells at once if there is room now: who stopped before the socket was full
+ * will not hear of it otherwise. */
+static void session_blocked(struct session *s, bool ask)
 {
         struct worker *w = s->worker;
 
-        if (!s->write_blocked) {
+        if (!s->write_blocked || ask) {
                 s->write_blocked = true;
                 worker_watch_writable(s, true);
         }
@@ -241,8 +243,8 @@ void session_write(struct session *s)
                 s->write_since = w->now;
         if (progress)
                 pace_shrunk(s);
-        if (r == 0) {
-                session_blocked(s);
+        if (r != 1) {
+                session_blocked(s, r == QUEUE_ENOUGH);
                 return;
         }
         if (s->write_blocked) {
