@@ -8,6 +8,7 @@
 
 #include "basic/macro.h"
 #include "broker-rpc/filter.h"
+#include "broker-rpc/filter-dialect.h"
 
 #define NEST_MAX 250
 #define HEAP_MAX_KIB 1024 /* of a match */
@@ -90,6 +91,9 @@ int filter_new(const char *pattern, size_t len, int64_t *steps, struct filter **
                 return -ENOMEM;
         if (len > FILTER_LENGTH_MAX)
                 return -E2BIG;
+        *ret_error = filter_dialect_refusal(pattern, len);
+        if (*ret_error)
+                return -EINVAL;
         f->steps = steps;
         r = prepare(f);
         if (r < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The filter of client.list: a pattern in the syntax of Rust's regex crate, which the reference
- * uses, asked whether it matches anywhere in a name. PCRE2 does the matching.
+ * uses (see filter-dialect.h), asked whether it matches anywhere in a name. PCRE2 does the
+ * matching.
  *
  * A request has one budget of steps for all that is done for it: reading its parameters, compiling
  * its pattern and matching every name. PCRE2 backtracks, so some patterns would take longer than
