@@ -121,8 +121,10 @@ int engine_quiesce(struct engine *engine)
         else
                 while (!engine->worker.quiet)
                         engine_process(engine);
-        /* Connections that were accepted meanwhile become sessions that can be exported. */
+        /* Connections that were accepted meanwhile become sessions that can be exported, and who
+         * was disconnected meanwhile has left before. */
         worker_serve_requests(&engine->worker);
+        worker_settle(&engine->worker);
         return 0;
 }
 

@@ -383,6 +383,8 @@ static int get_queue(struct record_reader *rec, struct session *s)
                 p += frame;
                 size -= frame;
         }
+        if (queue_is_empty(&s->queue))
+                s->queue_full = s->striking = false;
         return r;
 }
 
@@ -438,6 +440,8 @@ static int import_register(struct record_reader *rec, struct session *s)
                 subscription_remove(r->subscriptions, &s->subscriber, warn, strlen(warn));
         }
         ret = get_masks(rec, s, r->subscriptions, &s->subscriber);
+        if (ret == 0 && s->state != SESSION_LIVE && s->subscriber.n_subscriptions > 0)
+                ret = -EBADMSG;
         if (ret == 0)
                 ret = subscription_tree_new(&s->exclusions);
         if (ret == 0)
@@ -522,7 +526,7 @@ static void import_link(struct session *s)
         for (size_t i = 0; i < s->n_import_waits; i++) {
                 struct session *to = registry_find_id(r, s->import_waits[i]);
 
-                if (to)
+                if (to && to->queue_full)
                         pace_link(s, to);
         }
         free(s->import_waits);

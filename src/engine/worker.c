@@ -12,7 +12,9 @@ int timer_compare(const struct session *a, const struct session *b)
 {
         if (a->timer_at != b->timer_at)
                 return a->timer_at < b->timer_at ? -1 : 1;
-        return a->id < b->id ? -1 : a->id > b->id;
+        if (a->id != b->id)
+                return a->id < b->id ? -1 : 1;
+        return a < b ? -1 : a > b; /* only a record that somebody made up repeats an id */
 }
 
 RB_GENERATE(timer_tree, session, timer_link, timer_compare)
@@ -315,7 +317,7 @@ static void worker_unregister(struct worker *w, struct session *s)
         }
 }
 
-static void worker_settle(struct worker *w)
+void worker_settle(struct worker *w)
 {
         struct session *s;
 

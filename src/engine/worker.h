@@ -89,6 +89,8 @@ int request_new(enum request_type type, size_t data_size, struct request **ret);
 
 /* Carries out what was posted. */
 void worker_serve_requests(struct worker *w);
+/* Who leaves is taken out of the tables and announced; the dead are freed. */
+void worker_settle(struct worker *w);
 
 void worker_watch(struct worker *w, struct session *s);
 void worker_watch_writable(struct session *s, bool wanted);
