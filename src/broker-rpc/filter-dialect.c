@@ -19,6 +19,11 @@ static bool is_one_of(char c, const char *set)
         return c && strchr(set, c);
 }
 
+static bool is_hex(char c)
+{
+        return is_one_of(c, "0123456789abcdefABCDEF");
+}
+
 /* At the character behind a backslash. */
 static const char *refuse_escape(const struct scan *s)
 {
@@ -26,6 +31,8 @@ static const char *refuse_escape(const struct scan *s)
 
         if (is_one_of(c, "0123456789gk"))
                 return "back-references and octal escapes are not supported";
+        if (c == 'x' && peek(s, 1) != '{' && !(is_hex(peek(s, 1)) && is_hex(peek(s, 2))))
+                return "unrecognized escape sequence";
         if (is_one_of(c, "adDfnrsStwWbBAzxpP") || (c > 0 && is_one_of(c, "\\.+*?()|[]{}^$#&-~/ ")))
                 return NULL;
         return "unrecognized escape sequence";

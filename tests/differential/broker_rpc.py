@@ -179,19 +179,28 @@ FILTERED = ('plc.1', 'plc.2', 'plc.10', 'PLC.3', 'hmi', 'a', 'aa', 'b-c', 'x_y',
 REGEX = ('a', '^a', 'a$', '^a$', '.', '', 'plc', r'^plc\.', r'^plc\.\d+$', r'\d', r'^\w+$', r'\W', '[abc]', '[^a-z]', '^[a-z]+$', 'a|b', '^(a|hmi)$',
          '(?i)plc', '(?i:PLC).1', 'plc.1?$', 'a+', 'a{2}', 'a{2,}', '^a{1,2}$', '(?:a)(?:a)', '(a)(a)', '(?P<n>a)1', '(?<n>a)1', r'\bone\b', r'\Aa\z',
          r'\s', r'\[x\]', r'a\+', r'\x61\x61', r'\x{e9}', 'é', '^.t.$', '^.$', r'\p{L}1', r'\pL', r'\p{Lu}', r'\p{Greek}', r'^\P{L}', '[[:digit:]]',
-         '[[:^alpha:]]', '(?x) a  a # comment', '(?s).', '(?m)^a', '.*?1', '.*1.*2', '^(?:plc|hmi)', '(a|aa)$', '[-_]', '[a\\-c]', r'^\D+$', r'\S\s\S',
+         '(?x) a  a # comment', '(?s).', '(?m)^a', '.*?1', '.*1.*2', '^(?:plc|hmi)', '(a|aa)$', '[-_]', '[a\\-c]', r'^\D+$', r'\S\s\S',
          'x*', '(x*)*', r'[\w.]+\.2', r'\.', 'b.c', '^[é]', '(?i)É', r'(?i)ÉTÉ', r'\d+?$', ']', r'a\ b', r'\-')
-# What other engines read in another way, or not at all.
-RUSTIC = (r'\u00e9', '(?-u:a)', '(?U)a+', '[a&&b]', '[a-z&&[^a]]', '[a--b]', '[a~~ab]', 'a++', '^a**$', '{', 'a{', 'a{1', 'a{,2}', '}', '^*', r'[\d-z]',
-          '[[:nothing:]]', '(?R)', '(?u)é', r'\U000000e9', r'\x{61}', r'\p{sc=Latin}', r'(?i-u)PLC', '[[a-c]x]', r'[\^a]', 'a{2}{1}', '(?)a')
+# What PCRE2 and Rust's engine both know, but read differently, or what only Rust's knows: ours refuses it.
+OUTSIDE = (r'\u00e9', '(?-u:a)', '[a&&b]', '[a-z&&[^a]]', '[a--b]', '[a~~ab]', 'a++', '^a**$', '[[:nothing:]]', '(?R)', '(?u)é', r'\U000000e9',
+           r'\p{sc=Latin}', r'(?i-u)PLC', '[[a-c]x]', '(?)a')
+# What both take.
+CORE = ('(?U)a+', r'\x{61}', r'[\^a]', 'a{2}{1}', '^*')
 
 
+def refused_is_fine(ours, reference):
+    """Our broker may refuse a pattern that the reference takes. It may not read it in another way."""
+    for at, item in enumerate(ours['asker']):
+        if isinstance(item, bytes) and item[:1] == bytes([f.MESSAGE]) and f.split(item)[3][5:7] == b'\x44\x80':
+            reference['asker'][at] = item
 
-def filter_rows(ident, text, patterns, at_a_time):
+
+def filter_rows(ident, text, patterns, at_a_time, same=None):
     for first in range(0, len(patterns), at_a_time):
         group = patterns[first:first + at_a_time]
 
-        @row(f'{ident}-{first // at_a_time}', '6', text + ': ' + ' '.join(group), masks=(mask_error_text, mask_to_names))
+        @row(f'{ident}-{first // at_a_time}', '6', text + ': ' + ' '.join(group), masks=(mask_error_text, mask_to_names),
+             same=same)
         def _(bus, group=group):
             asker = members(bus, *FILTERED)
             for call_id, regex in enumerate(group, 1):
@@ -199,7 +208,20 @@ def filter_rows(ident, text, patterns, at_a_time):
 
 
 filter_rows('list-regex', 'the filter is a regex as Rust has them, found anywhere in the name', REGEX, 12)
-filter_rows('list-rustic', 'the filter is read as Rust reads it', RUSTIC, 4)
+filter_rows('list-core', 'the filter is read as Rust reads it', CORE, 5)
+
+
+def all_refused(transcript):
+    for payload in (f.split(item)[3] for item in transcript['asker'][-len(OUTSIDE):]):
+        check(payload[:1] == b'\x12' and payload[5:7] == struct.pack('<h', -32700), f'answered {payload!r}')
+
+
+@row('list-outside-the-core', '6', 'a filter that Rust and PCRE2 read differently is refused: ' + ' '.join(OUTSIDE), ours=all_refused)
+def _(bus):
+    asker = members(bus, *FILTERED)
+    for call_id, regex in enumerate(OUTSIDE, 1):
+        bus.clients(asker, mp.pack({'filter': regex}), call_id=call_id)
+
 
 REFUSED = {'look-around': ('(?=a)', '(?!a)', '(?<=a)b', '(?<!a)b', 'a(?=a)', '^(?!plc)'),
            'back-references': (r'(a)\1', r'(?P<n>a)(?P=n)', r'(?<n>a)\k<n>', r'(a)\g1', r'\1', r'(a)(b)\2'),
