@@ -131,6 +131,7 @@ static size_t input_frame(struct session *s, uint8_t *p, size_t len)
                 return 0;
         wire_request_decode(p, &request);
         if (wire_request_is_ping(&request)) {
+                s->worker->budget--;
                 input_frame_done(s);
                 return WIRE_REQUEST_HEADER_SIZE;
         }

@@ -124,6 +124,7 @@ struct session {
         struct transport_peer peer;
         char *listener;
 
+        uint64_t ran_in; /* the worker's last pass in which it ran */
         TAILQ_ENTRY(session) run_link;
         STAILQ_ENTRY(session) leave_link;
         LIST_ENTRY(session) link; /* of the worker's sessions */

@@ -271,17 +271,17 @@ int worker_timeout(const struct worker *w)
  * ------------------------------------------------------------------------------------------------
  */
 
-/* Everybody who has something, in turn, until the budget is spent. */
+/* Everybody who has something, in turn and once, until the budget is spent. */
 static void worker_run_sessions(struct worker *w)
 {
-        struct session *s, *last = TAILQ_LAST(&w->run_queue, session_run_queue);
+        struct session *s;
 
-        while (w->budget > 0 && (s = TAILQ_FIRST(&w->run_queue))) {
+        w->n_runs++;
+        while (w->budget > 0 && (s = TAILQ_FIRST(&w->run_queue)) && s->ran_in != w->n_runs) {
                 TAILQ_REMOVE(&w->run_queue, s, run_link);
                 s->running = false;
+                s->ran_in = w->n_runs;
                 session_run(s);
-                if (s == last)
-                        break;
         }
 }
 

@@ -50,6 +50,7 @@ struct worker {
         uint64_t now;      /* of this pass */
         uint64_t event_at; /* of the last pass that an event began */
         int budget;        /* what this pass may still handle */
+        uint64_t n_runs;   /* passes so far, for sessions to know in which they ran */
         uint8_t *read_buffer;
         struct buffer_pool pool;
         struct match_set match_set, exclusion_set;
