@@ -140,18 +140,27 @@ static void deliver_one(struct session *from, struct outgoing *f, struct session
                 pace_count_drop(to, 1);
 }
 
-void deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
-                       const char *mask, size_t mask_len)
+/* A search takes no more of a pass than what it costs: an eighth of a delivery for each node. */
+static void search_done(struct worker *w, size_t n_steps)
+{
+        w->budget -= (int)MIN(n_steps / 8, (size_t)WORKER_BUDGET);
+}
+
+int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
+                      const char *mask, size_t mask_len)
 {
         struct worker *w = f->sender->worker;
+        int r = name_tree_match(w->engine->registry.name_tree, mask, mask_len, &w->name_set);
 
-        if (name_tree_match(w->engine->registry.name_tree, mask, mask_len, &w->name_set) < 0)
-                return;
+        search_done(w, w->name_set.n_steps);
+        if (r < 0)
+                return r;
         outgoing_init(f, body);
         for (size_t i = 0; i < w->name_set.n_found; i++)
                 deliver_one(from, f,
                             container_of(w->name_set.found[i], struct session, name_entry));
         outgoing_done(f);
+        return 0;
 }
 
 static bool is_primary_name(const struct session *s, const char *name, size_t len)
@@ -159,14 +168,29 @@ static bool is_primary_name(const struct session *s, const char *name, size_t le
         return s->primary_len == len && memcmp(s->name, name, len) == 0;
 }
 
-void deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
-                         const char *receiver, size_t receiver_len)
+/* Do the receiver's own exclusions keep this one from it? Without memory to find out, it is lost.
+ */
+static bool is_excluded(struct session *to, const struct outgoing *f)
+{
+        struct worker *w = to->worker;
+        int r = subscription_match_any(to->exclusions, f->topic, f->topic_len, &w->exclusion_set);
+
+        search_done(w, w->exclusion_set.n_steps);
+        if (r < 0 && to->state == SESSION_LIVE)
+                pace_count_drop(to, 1);
+        return r != 0;
+}
+
+int deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
+                        const char *receiver, size_t receiver_len)
 {
         struct worker *w = f->sender->worker;
+        int r = subscription_match(w->engine->registry.subscriptions, f->topic, f->topic_len,
+                                   &w->match_set);
 
-        if (subscription_match(w->engine->registry.subscriptions, f->topic, f->topic_len,
-                               &w->match_set) < 0)
-                return;
+        search_done(w, w->match_set.n_steps);
+        if (r < 0)
+                return r;
         /* The receiver's name stands where the new header would go. */
         outgoing_init(f, receiver ? NULL : body);
         for (size_t i = 0; i < w->match_set.n_found; i++) {
@@ -178,10 +202,10 @@ void deliver_publication(struct session *from, struct outgoing *f, struct buffer
                                                        struct session, subscriber));
                 if (receiver && !is_primary_name(to, receiver, receiver_len))
                         continue;
-                if (to->exclusions && subscription_match_any(to->exclusions, f->topic, f->topic_len,
-                                                             &w->exclusion_set))
+                if (to->exclusions && is_excluded(to, f))
                         continue;
                 deliver_one(from, f, to);
         }
         outgoing_done(f);
+        return 0;
 }

@@ -203,6 +203,11 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
  * -----------------------------------------------------------------------------------------------
  */
 
+static void fan_out_ack(struct session *s, const struct wire_request *request, int r)
+{
+        session_ack(s, request, r < 0 ? WIRE_OTHER : WIRE_OK);
+}
+
 static enum dispatch_result dispatch_broadcast(struct session *s,
                                                const struct wire_request *request, uint8_t *p,
                                                size_t len, const struct wire_body *b,
@@ -215,8 +220,7 @@ static enum dispatch_result dispatch_broadcast(struct session *s,
                 session_ack(s, request, WIRE_DATA);
                 return DISPATCH_DONE;
         }
-        deliver_broadcast(s, &f, body, b->target, b->target_len);
-        session_ack(s, request, WIRE_OK);
+        fan_out_ack(s, request, deliver_broadcast(s, &f, body, b->target, b->target_len));
         return DISPATCH_DONE;
 }
 
@@ -233,8 +237,7 @@ static enum dispatch_result dispatch_publish(struct session *s, const struct wir
         }
         f.topic = b->target;
         f.topic_len = b->target_len;
-        deliver_publication(s, &f, body, b->receiver, b->receiver_len);
-        session_ack(s, request, WIRE_OK);
+        fan_out_ack(s, request, deliver_publication(s, &f, body, b->receiver, b->receiver_len));
         return DISPATCH_DONE;
 }
 

@@ -112,11 +112,11 @@ void outgoing_done(struct outgoing *f);
 bool outgoing_put(struct outgoing *f, struct session *to);
 /* From init to done, to every name that matches the mask, or every subscriber of the topic (with a
  * receiver: only to clients of that primary name). Afterwards the sender, if it is no NULL, may be
- * paused. */
-void deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
-                       const char *mask, size_t mask_len);
-void deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
-                         const char *receiver, size_t receiver_len);
+ * paused. -ENOMEM: the receivers could not be found, nobody got it. */
+int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
+                      const char *mask, size_t mask_len);
+int deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
+                        const char *receiver, size_t receiver_len);
 
 /* What is in front of a body in its buffer: room to turn the frame round in place. */
 #define INPUT_HEADROOM (WIRE_DELIVERY_HEADER_SIZE + 1024 + 8)

@@ -179,8 +179,10 @@ static int search_take_below(struct search *s, const struct name_node *top)
 {
         int r = 0;
 
-        for (const struct name_node *n = top; r == 0 && (n = name_node_below(top, n));)
+        for (const struct name_node *n = top; r == 0 && (n = name_node_below(top, n));) {
+                s->set->n_steps++;
                 r = search_take(s, n);
+        }
         return r;
 }
 
@@ -191,6 +193,7 @@ static int search_push_children(struct search *s, const struct name_node *n, boo
         struct name_node *child;
         int r;
 
+        s->set->n_steps += n->base.n_children;
         r = search_reserve(s, n->base.n_children);
         if (r < 0)
                 return r;
@@ -260,8 +263,9 @@ int name_tree_match(const struct name_tree *tree, const char *mask, size_t len,
         struct search s = {.tree = tree, .set = set};
         int r;
 
-        set->n_found = 0;
+        set->n_found = set->n_steps = 0;
         r = search_run(&s, mask, len);
+        set->n_steps += s.end;
         if (r < 0)
                 set->n_found = 0;
         return r;

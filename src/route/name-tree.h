@@ -21,6 +21,7 @@ struct name_entry {
 struct name_set {
         struct name_entry **found;
         size_t n_found, n_allocated;
+        size_t n_steps; /* what the last search looked at: a measure of its cost */
         void *scratch;
         size_t scratch_size;
 };

@@ -153,6 +153,7 @@ int subscription_match(const struct subscription_tree *tree, const char *topic, 
 
         set->n_found = 0;
         r = search_run(&s, topic, len);
+        set->n_steps = s.end + set->n_found;
         if (r == 0 && s.n_nodes > 1) {
                 if (set->n_found <= FEW_RECEIVERS)
                         match_set_unite_few(set);
@@ -164,12 +165,14 @@ int subscription_match(const struct subscription_tree *tree, const char *topic, 
         return r;
 }
 
-bool subscription_match_any(const struct subscription_tree *tree, const char *topic, size_t len,
-                            struct match_set *set)
+int subscription_match_any(const struct subscription_tree *tree, const char *topic, size_t len,
+                           struct match_set *set)
 {
         struct search s = {.tree = tree, .set = set, .any = true};
+        int r = search_run(&s, topic, len);
 
-        return search_run(&s, topic, len) < 0 || s.n_nodes > 0;
+        set->n_steps = s.end;
+        return r < 0 ? r : s.n_nodes > 0;
 }
 
 void match_set_done(struct match_set *set)

@@ -30,7 +30,8 @@ struct subscriber {
 struct match_set {
         struct subscriber **found;
         size_t n_found, n_allocated;
-        void *scratch; /* the search's own working memory */
+        size_t n_steps; /* what the last search looked at: a measure of its cost */
+        void *scratch;  /* the search's own working memory */
         size_t scratch_size;
 };
 
@@ -61,10 +62,10 @@ int subscription_foreach(const struct subscriber *s,
  * is then empty). */
 int subscription_match(const struct subscription_tree *tree, const char *topic, size_t len,
                        struct match_set *set);
-/* Does any mask in the tree match? Used for a client's exclusions. Uses set for scratch memory
- * only. -ENOMEM counts as "yes": an excluded frame is not delivered by accident. */
-bool subscription_match_any(const struct subscription_tree *tree, const char *topic, size_t len,
-                            struct match_set *set);
+/* Does any mask in the tree match? 1, 0 or -ENOMEM. Used for a client's exclusions. Uses set for
+ * scratch memory only. */
+int subscription_match_any(const struct subscription_tree *tree, const char *topic, size_t len,
+                           struct match_set *set);
 
 bool subscription_tree_is_empty(const struct subscription_tree *tree);
 /* Changes whenever a subscription is added or removed. Never 0. */
