@@ -24,6 +24,7 @@ struct fifo {
         sd_event_source *io, *timer;
         unsigned budget; /* lines of this turn */
         uint64_t passes; /* of the worker, when this turn began */
+        bool sent;       /* something for it to take, in this turn */
         bool too_long;   /* what comes up to the next newline belongs to a line that was dropped */
         size_t n;        /* bytes in `buffer`: an unfinished line, or lines for the next turn */
         char buffer[LINE_MAX_BYTES + 1];
@@ -72,6 +73,7 @@ static const char *fifo_send(struct fifo *f, const char *text, size_t len)
                 why = fifo_line_encode(&line, &payload, &payload_len);
         if (why)
                 return why;
+        f->sent = true;
         r = engine_send(f->context->engine, line.kind, line.target, line.target_len, payload,
                         payload_len);
         return r < 0 ? strerrordesc_np(-r) : NULL;
@@ -165,6 +167,7 @@ static void fifo_turn(struct fifo *f)
 
         f->budget = LINES_PER_TURN;
         f->passes = count_passes(f);
+        f->sent = false;
         r = fifo_read(f);
         if (r < 0)
                 fifo_fail(f, r);
@@ -187,7 +190,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
         struct fifo *f = userdata;
 
-        if (count_passes(f) != f->passes) {
+        if (!f->sent || count_passes(f) != f->passes) {
                 fifo_turn(f);
                 return 0;
         }
@@ -201,7 +204,8 @@ static int fifo_watch(struct fifo *f)
         int r = sd_event_add_io(loop, &f->io, f->fd, EPOLLIN | EPOLLET, on_io, f);
 
         if (r >= 0)
-                r = sd_event_add_time_relative(loop, &f->timer, CLOCK_MONOTONIC, 0, 0, on_timer, f);
+                /* Without a word about accuracy a timer may be a quarter of a second late. */
+                r = sd_event_add_time_relative(loop, &f->timer, CLOCK_MONOTONIC, 0, 1, on_timer, f);
         if (r >= 0)
                 r = sd_event_source_set_enabled(f->timer, SD_EVENT_OFF);
         return r;

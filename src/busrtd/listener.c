@@ -10,6 +10,7 @@
 
 #define ACCEPTS_PER_TURN 64
 #define PAUSE (200 * NSEC_PER_MSEC)
+#define PAUSE_ACCURACY_USEC 20000
 #define LINE_INTERVAL (5 * NSEC_PER_SEC) /* between two log lines about the same trouble */
 
 struct listener {
@@ -145,7 +146,8 @@ static int listener_watch(struct listener *l)
         int r = sd_event_add_io(loop, &l->io, l->fd, EPOLLIN, on_io, l);
 
         if (r >= 0)
-                r = sd_event_add_time(loop, &l->timer, CLOCK_MONOTONIC, 0, 0, on_timer, l);
+                r = sd_event_add_time(loop, &l->timer, CLOCK_MONOTONIC, 0, PAUSE_ACCURACY_USEC,
+                                      on_timer, l);
         if (r >= 0)
                 r = sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
         return r;

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files that this process has made, and removes at its end: sockets, FIFOs, the pid file. Only if
- * the file that has the name then is still the one that was made.
+ * the file that has the name then is still the one that was made: an open descriptor keeps its
+ * inode from being used again.
  */
 #pragma once
 
-#include <sys/stat.h>
-
 struct own_file {
         char *path; /* NULL: none */
-        dev_t device;
-        ino_t inode;
+        int fd;
 };
 
 /* Takes what is at the path now. */
