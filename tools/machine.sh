@@ -68,20 +68,17 @@ need_packages() {
 # Is version $1 at least $2?
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
+# The version of a cargo, nothing where there is none.
+cargo_version() { "$1" --version 2>/dev/null | cut -d ' ' -f 2 || true; }
+
 # Sets `cargo`: the one on PATH if it is new enough, else Debian's.
 need_cargo() {
-    local version program
-    for program in cargo /usr/bin/cargo; do
-        version=$("$program" --version 2>/dev/null | cut -d ' ' -f 2)
-        if [ -n "$version" ] && at_least "$version" "$RUST_NEEDED"; then
-            cargo=$program
-            return 0
-        fi
+    for cargo in cargo /usr/bin/cargo; do
+        ! at_least "$(cargo_version "$cargo")" "$RUST_NEEDED" || return 0
     done
     need_packages 'cargo-web|cargo'
-    cargo=/usr/bin/cargo
-    version=$("$cargo" --version | cut -d ' ' -f 2)
-    at_least "$version" "$RUST_NEEDED" || die "Rust $RUST_NEEDED or newer is needed, and this has only $version"
+    at_least "$(cargo_version "$cargo")" "$RUST_NEEDED" ||
+        die "Rust $RUST_NEEDED or newer is needed; this has $(cargo_version "$cargo")"
 }
 
 # Runs a command whose output is of interest only when it fails.
