@@ -21,19 +21,71 @@ static size_t memory_held_by(const struct session *s, const struct account *acco
         return n;
 }
 
+/* At least as much, without a walk. */
+static size_t memory_held_at_most(const struct session *s)
+{
+        size_t n = s->queue.n_bytes;
+
+        n += s->queue.ring_buffer ? s->queue.ring_buffer->charged : 0;
+        n += s->input.body ? s->input.body->charged : 0;
+        return n + (s->input.pending ? s->input.pending->charged : 0);
+}
+
+/* Keeps the list in order, the largest first. */
+static void victims_insert(struct victims *v, struct session *s, size_t held)
+{
+        size_t i = MIN(v->n, ARRAY_SIZE(v->list) - 1);
+
+        if (v->n == ARRAY_SIZE(v->list) && held <= v->list[i].held)
+                return;
+        for (; i > 0 && v->list[i - 1].held < held; i--)
+                v->list[i] = v->list[i - 1];
+        v->list[i].session = s;
+        v->list[i].held = held;
+        v->n = MIN(v->n + 1, ARRAY_SIZE(v->list));
+}
+
+/* Thousands of receivers may have to go in one pass, and looking at all of their queues for each is
+ * too dear: one look finds many. */
+static void victims_find(struct worker *w, const struct account *account)
+{
+        struct victims *v = &w->victims;
+        struct session *s;
+
+        *v = (struct victims){.account = account};
+        LIST_FOREACH (s, &w->sessions, link) {
+                size_t held;
+
+                if (s->state == SESSION_DEAD || (v->n == ARRAY_SIZE(v->list) &&
+                                                 memory_held_at_most(s) <= v->list[v->n - 1].held))
+                        continue;
+                held = memory_held_by(s, account);
+                if (held > 0)
+                        victims_insert(v, s, held);
+        }
+}
+
+/* The next of those found that still holds about what it held then. */
+static struct session *victims_next(struct victims *v)
+{
+        while (v->taken < v->n) {
+                struct session *s = v->list[v->taken].session;
+                size_t held = v->list[v->taken++].held;
+
+                if (s->state != SESSION_DEAD && memory_held_by(s, v->account) > held / 2)
+                        return s;
+        }
+        return NULL;
+}
+
 static struct session *memory_victim(struct worker *w, const struct account *account)
 {
-        struct session *s, *victim = NULL;
-        size_t most = 0, held;
+        struct session *s = w->victims.account == account ? victims_next(&w->victims) : NULL;
 
-        LIST_FOREACH (s, &w->sessions, link) {
-                held = s->state == SESSION_DEAD ? 0 : memory_held_by(s, account);
-                if (held > most) {
-                        most = held;
-                        victim = s;
-                }
-        }
-        return victim;
+        if (s)
+                return s;
+        victims_find(w, account);
+        return victims_next(&w->victims);
 }
 
 bool memory_relieve(struct worker *w, struct account *account, int error)

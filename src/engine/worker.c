@@ -292,6 +292,7 @@ static void worker_bury(struct worker *w, struct session *s)
         counter_sub(&w->engine->counters.sessions, 1);
         worker_disarm(s);
         session_free(s);
+        w->victims.account = NULL;
 }
 
 /* Takes one that is no longer LIVE out of the tables, and its secondaries with it, and tells. */
@@ -379,6 +380,7 @@ int worker_pass(struct worker *w, int timeout)
         if (n > 0)
                 w->event_at = w->now;
         w->budget = WORKER_BUDGET;
+        w->victims.account = NULL;
         for (int i = 0; i < n; i++)
                 worker_note(w, &events[i]);
         worker_run_sessions(w);

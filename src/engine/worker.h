@@ -24,6 +24,16 @@
 
 RB_HEAD(timer_tree, session);
 
+/* For whom most of one account's memory waits, as found in this pass (memory.c). */
+struct victims {
+        const struct account *account;
+        size_t n, taken;
+        struct {
+                struct session *session;
+                size_t held;
+        } list[64];
+};
+
 struct request {
         STAILQ_ENTRY(request) link;
         enum request_type {
@@ -55,6 +65,7 @@ struct worker {
         struct buffer_pool pool;
         struct match_set match_set, exclusion_set;
         struct name_set name_set;
+        struct victims victims;
 
         LIST_HEAD(, session) sessions;
         TAILQ_HEAD(session_run_queue, session) run_queue;
