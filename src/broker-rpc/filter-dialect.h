@@ -7,7 +7,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* What is refused in the pattern, a static text; NULL: nothing. */
-const char *filter_dialect_refusal(const char *pattern, size_t len);
+struct filter_dialect {
+        const char *refusal; /* what is refused in the pattern, a static text; NULL: nothing */
+        bool ascii;          /* it has [:alpha:] or its like, which are ASCII's for Rust */
+        size_t count;        /* the largest number of repetitions that it demands */
+        uint64_t cost; /* characters that PCRE2 looks at when it compiles ranges with flag i */
+};
+
+struct filter_dialect filter_dialect_check(const char *pattern, size_t len);

@@ -20,6 +20,9 @@ struct filter {
         pcre2_match_context *match;
         pcre2_match_data *data;
         pcre2_code *code;
+        size_t size;  /* of the code */
+        size_t count; /* the largest that a repetition demands */
+        size_t last;  /* where in the name the last callout was */
 };
 
 /* PCRE2's memory comes from here, so that a test can make it fail. */
@@ -51,17 +54,21 @@ static void filter_freep(struct filter **f)
         filter_free(*f);
 }
 
-/* What stands between two callouts may be a run along the rest of the name. */
-static int64_t cost(size_t rest)
-{
-        return 1 + (int64_t)(rest / 16);
-}
-
+/*
+ * What happened since the last callout, and may happen up to the next, without one: a run along the
+ * name, four characters a step; a repetition that wants so many characters and does not find them;
+ * the start of another try; in a large pattern, the end of many groups, as of those that
+ * (a|){0,1000} becomes.
+ */
 static int on_callout(pcre2_callout_block *block, void *userdata)
 {
         struct filter *f = userdata;
+        size_t at = block->current_position, run = at > f->last ? at - f->last : 0;
 
-        *f->steps -= cost(block->subject_length - block->current_position);
+        f->last = at;
+        run += MIN(f->count, block->subject_length - at);
+        run += block->callout_flags & PCRE2_CALLOUT_STARTMATCH ? 8 : 0;
+        *f->steps -= (int64_t)(1 + run / 4 + f->size / 384);
         return *f->steps < 0 ? PCRE2_ERROR_CALLOUT : 0;
 }
 
@@ -80,38 +87,52 @@ static int prepare(struct filter *f)
         return 0;
 }
 
-int filter_new(const char *pattern, size_t len, int64_t *steps, struct filter **ret,
-               const char **ret_error)
+static int compile(struct filter *f, const char *pattern, size_t len, uint32_t options,
+                   const char **ret_error)
 {
-        _cleanup_(filter_freep) struct filter *f = calloc(1, sizeof(*f));
         PCRE2_SIZE offset;
-        int error, r;
+        int error;
 
-        if (!f)
-                return -ENOMEM;
-        if (len > FILTER_LENGTH_MAX)
-                return -E2BIG;
-        *ret_error = filter_dialect_refusal(pattern, len);
-        if (*ret_error)
-                return -EINVAL;
-        f->steps = steps;
-        r = prepare(f);
-        if (r < 0)
-                return r;
-        f->code =
-                pcre2_compile((PCRE2_SPTR)pattern, len,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE |
-                                      PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT,
-                              &error, &offset, f->compile);
+        options |= PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE |
+                   PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
+        f->code = pcre2_compile((PCRE2_SPTR)pattern, len, options, &error, &offset, f->compile);
         if (!f->code && error == PCRE2_ERROR_HEAP_FAILED)
                 return -ENOMEM;
         if (!f->code) {
                 *ret_error = "filter is not a valid pattern";
                 return -EINVAL;
         }
+        pcre2_pattern_info(f->code, PCRE2_INFO_SIZE, &f->size);
         f->data = pcre2_match_data_create(1, f->general);
-        if (!f->data)
+        return f->data ? 0 : -ENOMEM;
+}
+
+int filter_new(const char *pattern, size_t len, int64_t *steps, struct filter **ret,
+               const char **ret_error)
+{
+        _cleanup_(filter_freep) struct filter *f = calloc(1, sizeof(*f));
+        struct filter_dialect dialect;
+        int r;
+
+        if (!f)
                 return -ENOMEM;
+        if (len > FILTER_LENGTH_MAX)
+                return -E2BIG;
+        dialect = filter_dialect_check(pattern, len);
+        *ret_error = dialect.refusal;
+        if (dialect.refusal)
+                return -EINVAL;
+        *steps -= (int64_t)(dialect.cost / 4);
+        if (*steps < 0)
+                return -E2BIG;
+        f->steps = steps;
+        f->count = dialect.count;
+        r = prepare(f);
+        if (r < 0)
+                return r;
+        r = compile(f, pattern, len, dialect.ascii ? 0 : PCRE2_UCP, ret_error);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(f);
         return 0;
 }
@@ -120,7 +141,8 @@ int filter_match(struct filter *f, const char *name, size_t len)
 {
         int r;
 
-        *f->steps -= cost(len);
+        f->last = 0;
+        *f->steps -= (int64_t)(1 + len / 64);
         if (*f->steps < 0)
                 return -E2BIG;
         r = pcre2_match(f->code, (PCRE2_SPTR)name, len, 0, PCRE2_NO_UTF_CHECK, f->data, f->match);
