@@ -9,6 +9,9 @@
 #include "engine/internal.h"
 
 #define ASSEMBLY_FIRST 960 /* body bytes that the smallest buffer holds behind the headroom */
+/* With the longest sender's name instead of the target's, its length must still fit into 32 bits.
+ */
+#define BODY_MAX ((size_t)UINT32_MAX - INPUT_HEADROOM)
 #define DIRECT_READ_MAX (256 << 10) /* into a body, per read */
 
 static bool input_wanted(const struct session *s)
@@ -114,7 +117,7 @@ static bool header_is_good(struct session *s, const struct wire_request *request
 {
         if (!wire_op_is_known(request->op))
                 dispatch_violation(s, request, "unknown operation");
-        else if (request->length > s->worker->engine->config.max_frame_size)
+        else if (request->length > MIN(s->worker->engine->config.max_frame_size, BODY_MAX))
                 dispatch_violation(s, request, "frame longer than MaxFrameSize");
         else
                 return true;
