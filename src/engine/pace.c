@@ -139,7 +139,7 @@ void pace_forget(struct session *s)
         pace_wake_waiters(s);
 }
 
-void pace_done(struct worker *w)
+void pace_trim(struct worker *w)
 {
         struct wait *wait;
 

@@ -64,5 +64,5 @@ void pace_count_drop(struct session *to, uint64_t n);
 /* For an imported session: it goes on waiting for that receiver, by the clocks that it brought
  * along. */
 bool pace_link(struct session *from, struct session *to);
-/* The pool of wait objects. */
-void pace_done(struct worker *w);
+/* Frees the pool of wait objects. */
+void pace_trim(struct worker *w);

@@ -56,7 +56,7 @@ void worker_done(struct worker *w)
                 session_free(r->session);
                 free(r);
         }
-        pace_done(w);
+        pace_trim(w);
         match_set_done(&w->match_set);
         match_set_done(&w->exclusion_set);
         name_set_done(&w->name_set);
@@ -246,6 +246,7 @@ static void worker_run_timers(struct worker *w)
         if (w->now >= w->trim_at) {
                 w->trim_at = w->now + NSEC_PER_SEC;
                 buffer_pool_trim(&w->pool);
+                pace_trim(w);
         }
 }
 
