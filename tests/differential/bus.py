@@ -63,16 +63,22 @@ class Broker:
         self.unix, self.fifo = self.dir + '/bus.sock', self.dir + '/bus.fifo'
         self.log_path = self.dir + '/log'
         self.process = None
-        if before:
-            before(self.dir)
+        try:
+            if before:
+                before(self.dir)
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self):
         for _ in range(5):  # a port found free may be taken by the time the broker binds it
-            self.ports = {'tcp': ('127.0.0.1', free_port('127.0.0.1')) if 'tcp' in listen else None,
-                          'tcp6': ('::1', free_port('::1')) if 'tcp6' in listen else None}
+            self.ports = {'tcp': ('127.0.0.1', free_port('127.0.0.1')) if 'tcp' in self.listen else None,
+                          'tcp6': ('::1', free_port('::1')) if 'tcp6' in self.listen else None}
             self.spawn()
             if self._wait_ready():
                 return
-        self.stop()
-        raise Failure(f'{path} did not start: {self.last_words()}')
+        raise Failure(f'{self.path} did not start: {self.last_words()}')
 
     def addresses(self):
         where = {'unix': self.unix, 'fifo': 'fifo:' + self.fifo}
