@@ -66,12 +66,16 @@ static bool handshake_set_name(struct session *s, const char *name, size_t len)
         struct verdict v = access_check_name(name, len);
 
         free(s->name);
-        s->name = strndup(name, len);
-        s->name_len = s->name ? (uint16_t)len : 0;
+        s->name_len = 0;
+        s->name = malloc(len + 1);
         if (!s->name) {
                 handshake_refuse(s, WIRE_OTHER, "no memory for the name");
                 return false;
         }
+        /* Also one that is refused, and may hold a NUL: the log shows it. */
+        memcpy(s->name, name, len);
+        s->name[len] = 0;
+        s->name_len = (uint16_t)len;
         s->primary_len = (uint16_t)access_primary_len(name, len);
         if (!v.allow)
                 handshake_refuse(s, v.code, v.reason);

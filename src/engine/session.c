@@ -180,12 +180,20 @@ void session_mark_unwritten(struct session *s)
         LIST_INSERT_HEAD(&s->worker->unwritten, s, unwritten_link);
 }
 
+#define STOP_LINGER                                                                                \
+        NSEC_PER_SEC /* a broker that stops waits no longer than that for a peer's end */
+
 /* All is written that ever will be. A TCP peer is told the end and given time to read: closing on
  * bytes that it sent and nobody read would throw away what is on its way to it. */
 static void session_finish(struct session *s)
 {
         if (s->kind == TRANSPORT_TCP && !s->hung_up && !s->lingering) {
+                struct worker *w = s->worker;
+
                 s->lingering = true;
+                if (w->stopping)
+                        s->deadline = MIN(s->deadline, w->now + STOP_LINGER);
+                worker_arm(s, s->deadline);
                 if (shutdown(s->fd, SHUT_WR) == 0) {
                         s->readable = true;
                         worker_run_later(s);
@@ -217,8 +225,8 @@ static int session_write_queue(struct session *s, bool *ret_progress)
         return 1;
 }
 
-/* Asking for EPOLLOUT anew tells at once if there is room now: who stopped before the socket was full
- * will not hear of it otherwise. */
+/* Asking for EPOLLOUT anew tells at once if there is room now: who stopped before the socket was
+ * full will not hear of it otherwise. */
 static void session_blocked(struct session *s, bool ask)
 {
         struct worker *w = s->worker;
