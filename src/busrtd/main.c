@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* busrtd: reads the command line, goes into the background where it was told to, and runs the
  * broker. */
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 
@@ -17,6 +18,17 @@ static void tune_malloc(void)
         (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
         (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
         (void)mallopt(M_ARENA_MAX, 2);
+}
+
+/* Where these are closed, a client's socket would become stderr, and be sent the log. */
+static void open_standard_descriptors(void)
+{
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd < 3);
+        close_fd(fd);
 }
 
 /* 0: go on here. 1: this process is done, with *ret_status. */
@@ -38,6 +50,7 @@ int main(int argc, char **argv)
         char error[OPTIONS_ERROR_MAX];
         int r, status, ready_fd = -1;
 
+        open_standard_descriptors();
         tune_malloc();
         r = options_parse(argc, argv, stdout, &options, error);
         if (r > 0)

@@ -74,6 +74,8 @@ class Log(TestCase):
             for fd in range(3):
                 os.close(fd)
         broker = self.broker('-B', 'bus.sock', stderr=False, stdin=None, preexec_fn=close_all)
+        for fd in range(3):  # and nothing else than that becomes stderr
+            self.assertEqual(os.readlink(f'/proc/{broker.process.pid}/fd/{fd}'), '/dev/null')
         self.bad_frame(broker, 'bad')
         self.assert_serves(broker.path())
         self.assertEqual(broker.stop(), 0)

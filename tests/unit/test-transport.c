@@ -57,10 +57,10 @@ static void test_anything_else_is_host_and_port(void **state)
 
 static void test_what_is_no_address_is_refused(void **state)
 {
-        static const char *const bad[] = {"",         "x",       ":1",     "h:",   "h:65536",
-                                          "h:999999", "h:-1",    "h:1x",   "h: 1", "::1:80",
-                                          "[]:1",     "[::1]",   "[::1]1", "a]:1x",
-                                          "[:1",      "x.sock/", "h:0x1",  "sock", "[::1]:"};
+        static const char *const bad[] = {"",         "x",     ":1",     "h:",    "h:65536",
+                                          "h:999999", "h:-1",  "h:1x",   "h: 1",  "::1:80",
+                                          "[]:1",     "[::1]", "[::1]1", "a]:1x", "[:1",
+                                          "x.sock/",  "h:0x1", "sock",   "[::1]:"};
         struct transport_address a = {.text = "untouched"};
 
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
