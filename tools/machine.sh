@@ -91,14 +91,11 @@ logged() { # name, command
     }
 }
 
-# Configures a build directory once and builds it. What it prints is shown only when it fails.
-build() { # directory, meson options
+# Configures a build directory, once.
+configure() { # directory, meson options
     local directory=$1
     shift
-    if [ ! -f "$directory/build.ninja" ]; then
-        logged "setup-${directory##*/}" meson setup "$@" "$directory" "$top" || return 1
-    fi
-    logged "${directory##*/}" ninja -C "$directory"
+    [ -f "$directory/build.ninja" ] || logged "setup-${directory##*/}" meson setup "$@" "$directory" "$top"
 }
 
 mkdir -p "$cache" "$logs"
