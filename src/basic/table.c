@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "basic/table.h"
 
+#define TABLE_MIN 16 /* buckets, once there are any */
 #define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 
 static inline void sip_round(uint64_t v[4])
@@ -28,6 +30,23 @@ static inline void sip_word(uint64_t v[4], uint64_t m)
         v[0] ^= m;
 }
 
+/* The last len % 8 bytes, which begin at p, as a number: by one load where the bytes before may be
+ * read again. */
+static uint64_t last_bytes(const uint8_t *p, size_t len)
+{
+        size_t n = len & 7;
+        uint64_t m = 0;
+
+        if (n == 0)
+                return 0;
+        if (len > 8) {
+                memcpy(&m, p + n - 8, 8);
+                return le64toh(m) >> (64 - 8 * n);
+        }
+        memcpy(&m, p, n);
+        return le64toh(m);
+}
+
 /* SipHash-1-3: one round per word, three to finish. */
 uint64_t table_hash(const struct table *t, const void *data, size_t len)
 {
@@ -41,10 +60,7 @@ uint64_t table_hash(const struct table *t, const void *data, size_t len)
                 memcpy(&m, p, 8);
                 sip_word(v, m);
         }
-        m = (uint64_t)len << 56;
-        for (size_t i = 0; i < (len & 7); i++)
-                m |= (uint64_t)p[i] << (8 * i);
-        sip_word(v, m);
+        sip_word(v, (uint64_t)len << 56 | last_bytes(p, len));
         v[2] ^= 0xff;
         sip_round(v);
         sip_round(v);
@@ -72,9 +88,10 @@ void table_done(struct table *t)
         t->mask = t->n_entries = 0;
 }
 
+/* Without memory for it the table stays as large as it is. */
 static void table_grow(struct table *t)
 {
-        size_t n = (t->mask + 1) < 8 ? 16 : (t->mask + 1) * 2;
+        size_t n = t->mask + 1 < TABLE_MIN ? TABLE_MIN : (t->mask + 1) * 2;
         struct table_node **buckets = calloc(n, sizeof(*buckets));
 
         if (!buckets)
@@ -115,7 +132,8 @@ void table_remove(struct table *t, struct table_node *n)
                 p = &(*p)->next;
         *p = n->next;
         n->next = NULL;
-        t->n_entries--;
+        if (--t->n_entries == 0)
+                table_done(t);
 }
 
 struct table_node *table_walk(const struct table *t, const struct table_node *n)

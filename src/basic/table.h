@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one hash table: intrusive, chained, grown by doubling. Nodes live in their owners, so
- * insertion cannot fail: where memory for a larger bucket array is refused, the chains grow longer
- * instead. Keys come from peers, so they are hashed by SipHash-1-3 with a random key of the table's
- * own.
+ * The one hash table: intrusive, chained, grown by doubling and given back when the last entry
+ * goes. Nodes live in their owners, so insertion cannot fail: where memory for a larger bucket
+ * array is refused, the chains grow longer instead. Keys come from peers, so they are hashed by
+ * SipHash-1-3 with a random key of the table's own.
  *
  *      struct table_node *n;
  *      uint64_t hash = table_hash(&t, key, len);

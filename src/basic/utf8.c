@@ -19,7 +19,7 @@ static unsigned utf8_lead(uint8_t c, uint8_t *ret_low, uint8_t *ret_high)
 
 bool utf8_is_valid(const void *text, size_t len)
 {
-        const uint8_t *p = text, *end = p + len;
+        const uint8_t *p = text, *end = len ? p + len : p;
 
         while (p < end) {
                 uint8_t low, high;
