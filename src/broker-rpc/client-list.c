@@ -30,7 +30,7 @@ static int add_entry(struct list *l, struct entry **ret)
 {
         if (l->n == l->max) {
                 size_t max = l->max ? l->max * 2 : 64;
-                struct entry *entries = reallocarray(l->entries, max, sizeof(*entries));
+                struct entry *entries = realloc(l->entries, max * sizeof(*entries));
 
                 if (!entries)
                         return -ENOMEM;
