@@ -31,6 +31,7 @@ NO_LICENCE_NAMES = {"LICENSE", "NEWS", ".gitignore", ".clang-format", ".editorco
 LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|not (?:yet )?" r"implemented)\b")
 ONE_MACHINE = re.compile(r"(?<![\w.~$}/-])/(?:" r"home|Users|work|root)/[\w.]")
 ADDRESS = re.compile(r"\bhttps?://([\w.-]+\.[a-z]{2,})")
+LINK = re.compile(r"\]\(([^()#:\s]+)(?:#[^()\s]*)?\)")
 ADDRESSES_ALLOWED = {"www.apache.org", "spdx.org", "www.freedesktop.org", "github.com"}
 
 
@@ -174,6 +175,14 @@ def check_file(name, text):
         yield from check_python(name, text)
 
 
+def check_links(root, name, text):
+    """Links of a page to other files of the tree."""
+    for number, line in enumerate(text.split("\n"), 1):
+        for match in LINK.finditer(line):
+            if not os.path.exists(os.path.join(root, os.path.dirname(name), match.group(1))):
+                yield f"{name}:{number}: links {match.group(1)}, which does not exist"
+
+
 def check_by_programs(root, texts, say):
     """What bash, shellcheck and clang-format have to say, all files of a kind at once."""
     shell = [name for name in texts if is_shell(name, texts[name])]
@@ -200,6 +209,7 @@ def check_tree(root, say=print):
         if text is not None and not is_corpus(name):
             texts[name] = text
     wrong = [line for name, text in texts.items() for line in check_file(name, text)]
+    wrong += [line for name in texts if name.endswith(".md") for line in check_links(root, name, texts[name])]
     wrong += check_by_programs(root, texts, say)
     if not texts:
         wrong.append(f"{root}: nothing to read")

@@ -90,6 +90,13 @@ class Style(unittest.TestCase):
         told = found if check_style.clang_format() else said
         self.assertTrue(any("clang-format" in line for line in told), told)
 
+    def test_links_to_nothing_are_found(self):
+        with tempfile.TemporaryDirectory() as root:
+            with open(os.path.join(root, "a.md"), "w", encoding="utf-8") as file:
+                file.write("[here](a.md#top), [there](b.md), [far](https://www.apache.org/x)\n")
+            self.assertEqual(check_style.check_tree(root, say=lambda line: None),
+                             ["a.md:1: links b.md, which does not exist"])
+
     def test_an_empty_tree_is_no_success(self):
         with tempfile.TemporaryDirectory() as root:
             self.assertEqual(len(check_style.check_tree(root, say=lambda line: None)), 1)
