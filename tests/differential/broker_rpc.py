@@ -231,28 +231,7 @@ filter_rows('list-odd', 'what the broker does not refuse it reads as the referen
 BRACES, CLASSES = ('{', 'a{', 'a{1', 'a{,2}', r'\d{2'), ('[[:^alpha:]]', '[[:alpha:]]$', '[[:word:]]$')
 
 
-def answers(transcript):
-    """For each reply the names in it, or None for a refusal."""
-    payloads = [f.split(item)[3] for item in transcript['asker'] if isinstance(item, bytes)]
-    return [None if p[5:7] == b'\x44\x80' else {c['name'] for c in mp.unpack(p[5:])['clients']} for p in payloads]
-
-
-def unlike(braces, accented):
-    def judge(transcript):
-        seen = answers(transcript)
-        check(seen[:len(BRACES)] == [braces] * len(BRACES), f'to {BRACES}: {seen}')
-        found = [bool({'é', 'été'} & names) for names in seen[len(BRACES):]]
-        check(found == accented, f'to {CLASSES}: {seen[len(BRACES):]}')
-    return judge
-
-
-@row('list-unlike', '6', 'an unfinished repetition is text, and [[:alpha:]] knows all letters; the reference refuses the one and '
-     'knows ASCII in the other', ours=unlike(set(), [False, True, True]), reference=unlike(None, [True, False, False]))
-def _(bus):
-    asker = members(bus, *FILTERED)
-    for call_id, regex in enumerate(BRACES + CLASSES, 1):
-        bus.clients(asker, mp.pack({'filter': regex}), call_id=call_id)
-
+filter_rows('list-braces', 'an unfinished repetition is refused, and [[:alpha:]] knows ASCII only', BRACES + CLASSES, 12)
 
 REFUSED = {'look-around': ('(?=a)', '(?!a)', '(?<=a)b', '(?<!a)b', 'a(?=a)', '^(?!plc)'),
            'back-references': (r'(a)\1', r'(?P<n>a)(?P=n)', r'(?<n>a)\k<n>', r'(a)\g1', r'\1', r'(a)(b)\2'),
