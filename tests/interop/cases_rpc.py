@@ -122,7 +122,7 @@ def serve_call0(cell):
     expect_reply(cell, server, frame, b'\x11' + struct.pack('<I', 7))
 
 
-@case(GROUP, 'both sides at once', 'call', ALL)
+@case(GROUP, 'two of one library call each other', 'call', ALL)
 def both_sides(cell):
     one, two = cell.connect('one', rpc=True), cell.connect('two', rpc=True)
     for caller, server in ((one, two), (two, one)):

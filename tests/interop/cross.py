@@ -116,20 +116,15 @@ class ToolSide:
         self.rpc.close()
 
 
-def sides(programs, kinds, path):
-    """One side per client that takes part, with the addresses by which others reach it."""
-    number = next(numbers)
-    found = {}
-    for kind in kinds:
-        if isinstance(kind, Tool):
-            side = ToolSide(kind, path, number)
-        else:
-            side = LibrarySide(programs[kind.key], kind, path, number)
-        side.address = {'plain': side.plain.name, 'rpc': side.rpc.name,
-                        'topic': f'x{number}/{kind.key}/value',
-                        'mask': f'?.{kind.key}.plain'}
-        found[kind.key] = side
-    return found
+def make_side(programs, kind, path, number):
+    """A client that takes part, with the addresses by which others reach it."""
+    if isinstance(kind, Tool):
+        side = ToolSide(kind, path, number)
+    else:
+        side = LibrarySide(programs[kind.key], kind, path, number)
+    side.address = {'plain': side.plain.name, 'rpc': side.rpc.name,
+                    'topic': f'x{number}/{kind.key}/value', 'mask': f'?.{kind.key}.plain'}
+    return side
 
 
 def one(sender, receiver, operation):
@@ -142,8 +137,11 @@ def one(sender, receiver, operation):
 
 
 def run(programs, kinds, path, transport, results):
-    parties = sides(programs, kinds, path)
+    number = next(numbers)
+    parties = {}
     try:
+        for kind in kinds:
+            parties[kind.key] = make_side(programs, kind, path, number)
         for operation, sender, receiver in itertools.product(OPERATIONS, parties, parties):
             if parties[sender].offers(operation):
                 with results.record(f'cross: {operation}', sender, None, receiver, transport):

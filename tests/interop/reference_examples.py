@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from broker import Broker
+from bus import Bare, unpack
 from cell import equal
 
 SOCKET = '/tmp/busrt.sock'
@@ -66,23 +68,24 @@ def run_to_end(directory, name):
     return done.stdout
 
 
-def wait_for_client(broker_tool_path, name):
+def wait_for_client(name):
     """Until the example has registered its name and subscribed."""
-    from bus import Bare, unpack
-    bare = Bare(broker_tool_path, 'waiting.for.example')
+    bare = Bare(SOCKET, 'waiting.for.example')
+    deadline = time.monotonic() + WAIT
     try:
-        while True:
+        while time.monotonic() < deadline:
             reply = bare.call('.broker', 'client.list')
             entry = [c for c in unpack(reply.payload[5:])['clients'] if c['name'] == name]
             if entry and entry[0]['r_frames'] > 0:
                 return
+        raise AssertionError(f'{name} has not subscribed')
     finally:
         bare.close()
 
 
 def publish_and_listen(directory):
     with running(directory, 'client_listener') as listener:
-        wait_for_client(SOCKET, 'test.client.listener')
+        wait_for_client('test.client.listener')
         equal(run_to_end(directory, 'client_sender'), '', 'the output of client_sender')
         head = 'Frame from test.client.sender: '
         for text in ('Publish Some("some/topic") hello', 'Message None hello',
@@ -100,7 +103,7 @@ def call_and_serve(directory):
 def serve_frames(directory):
     """The sender's broadcast and publication reach the RPC handler too, in any order."""
     with running(directory, 'client_listener'), running(directory, 'client_rpc_handler') as server:
-        wait_for_client(SOCKET, 'test.client.listener')
+        wait_for_client('test.client.listener')
         equal(server.line(), 'Waiting for frames to test.client.rpc', 'the line')
         run_to_end(directory, 'client_sender')
         head = 'Got non-RPC frame from test.client.sender: '

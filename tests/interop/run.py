@@ -10,6 +10,7 @@ client and QoS in which every cell is a test. docs/interop.md explains it and ho
 import argparse
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -94,6 +95,8 @@ class Suite:
             for case in tool.CASES:
                 for qos in case.qos:
                     self.one(case, self.tool, qos, transport, broker)
+        if not broker.alive():
+            print(f'The broker is no more. The end of its log:\n{broker.tail()}')
 
     def everything(self, broker):
         """All cells, those that are not of one client alone too."""
@@ -107,13 +110,19 @@ class Suite:
         for kind in self.libraries:
             self.program(kind)
         for transport in TRANSPORTS:
-            cross.run(self.programs, self.everybody, broker.path(transport), transport,
-                      self.results)
-        short = self.broker('short', '-t', KEEP_ALIVE)
-        with contextlib.closing(short):
-            lifecycle.keep_alive(self.programs, self.everybody, short, self.results)
-        lifecycle.shutdown(self.programs, self.everybody, broker, self.results)
+            self.stage(f'cross, {transport}', cross.run, broker.path(transport), transport)
+        with contextlib.closing(self.broker('short', '-t', KEEP_ALIVE)) as short:
+            self.stage('keep-alive', lifecycle.keep_alive, short)
+        self.stage('shutdown', lifecycle.shutdown, broker)
         reference_examples.run(self.arguments.broker, self.installed, self.results)
+
+    def stage(self, name, function, *arguments):
+        """A part in which all clients are together. What stops it as a whole is one failure."""
+        try:
+            function(self.programs, self.everybody, *arguments, self.results)
+        except Exception as e:
+            self.results.add(('all clients', name, None, 'all', 'all'), 'failed',
+                             f'{type(e).__name__}: {e}')
 
     def quiet_logs(self):
         """No library may have warned of a frame that it did not expect."""
@@ -128,17 +137,14 @@ class Suite:
         return Broker(self.arguments.broker, self.directory, name, arguments)
 
     def run(self):
-        broker = self.broker('main')
         try:
-            if self.arguments.only:
-                self.operations(broker)
-            else:
-                self.everything(broker)
-            self.quiet_logs()
-            if not broker.alive() and self.arguments.only:
-                print(f'the broker died:\n{broker.tail()}')
+            with contextlib.closing(self.broker('main')) as broker:
+                if self.arguments.only:
+                    self.operations(broker)
+                else:
+                    self.everything(broker)
+                self.quiet_logs()
         finally:
-            broker.kill()
             for program in self.programs.values():
                 program.stop()
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -154,6 +160,8 @@ def parse_arguments():
     parser.add_argument('--only', metavar='REGEX', help='only operations that match, to find out')
     parser.add_argument('--write-docs', metavar='FILE', type=Path, help='write the tables there')
     arguments = parser.parse_args()
+    if arguments.only and arguments.write_docs:
+        parser.error('the tables want all operations')
     if not arguments.setup and not arguments.broker:
         parser.error('give --broker PATH, or --setup')
     return arguments
@@ -180,6 +188,7 @@ def main():
     except installation.Missing as e:
         print(f'interop: {e}', file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     suite = Suite(arguments)
     results = suite.run()
     if arguments.write_docs:

@@ -3,7 +3,6 @@
 // each, and writes what arrives from the bus as events. What the library warns about is part of
 // the output, so that an unexpected frame fails a test.
 const crypto = require("crypto");
-const dns = require("dns");
 const fs = require("fs");
 const readline = require("readline");
 const { Bus, BusError, Rpc } = require("busrt");
@@ -12,7 +11,6 @@ const HEX_MAX = 65536;
 const TIMEOUT = 10; // seconds: only a ceiling, so that a busy machine fails nothing
 const KINDS = { 0x01: "publish", 0x12: "message", 0x13: "broadcast" };
 
-dns.setDefaultResultOrder("ipv4first"); // the library connects to "localhost"
 const say = (value) => fs.writeSync(1, JSON.stringify(value) + "\n");
 console.warn = console.error = (text) => say({ ev: "log", text: String(text) });
 
@@ -83,7 +81,13 @@ const sockets = () => {
 };
 
 const conns = new Map();
-const endpoint = (path) => (path.startsWith("/") ? path : Number(path.split(":")[1]));
+
+// What the library takes goes to Node's connect as it is: a path, or host and port.
+const endpoint = (path) => {
+  if (path.startsWith("/")) return path;
+  const [host, port] = path.split(":");
+  return { host, port: Number(port) };
+};
 
 const open = async (o) => {
   const bus = new Bus(o.name);
