@@ -140,10 +140,13 @@ static void deliver_one(struct session *from, struct outgoing *f, struct session
                 pace_count_drop(to, 1);
 }
 
-/* A search takes no more of a pass than what it costs: an eighth of a delivery for each node. */
+#define SEARCH_FREE 256 /* steps that are part of what any frame costs */
+
+/* A long search takes of the pass what it costs. */
 static void search_done(struct worker *w, size_t n_steps)
 {
-        w->budget -= (int)MIN(n_steps / 8, (size_t)WORKER_BUDGET);
+        if (n_steps > SEARCH_FREE)
+                w->budget -= (int)MIN(n_steps, (size_t)WORKER_BUDGET);
 }
 
 int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
