@@ -62,6 +62,7 @@ static void test_a_filter_matches_as_rust_does(void **state)
                 {"^a{2,}$", "aa aaa", "a"},
                 {"^a{1,2}$", "a aa", "aaa"},
                 {"^.$", "a é", "ab"},
+                {"^a$", "a", "a\n"},
                 {"^\\w+$", "a_1 é жук", "a-b a.b"},
                 {"\\bone\\b", "one a.one.b", "ones"},
                 {"\\Aa\\z", "a", "aa"},
@@ -282,6 +283,31 @@ static void test_no_filter_is_expensive(void **state)
         }
 }
 
+/* PCRE2 looks at each character of a range when flag i is on. */
+static void test_wide_ranges_are_paid_for(void **state)
+{
+        show_long_names();
+        call_filter(BYTES("^[\\x{80}-\\x{10ffff}][\\x{80}-\\x{10ffff}]$"));
+        assert_int_equal(bus.reply[0], RPC_REPLY);
+        call_filter(BYTES("(?i)^[\\x{80}-\\x{10ffff}]$"));
+        assert_int_equal(bus.reply[0], RPC_REPLY);
+        call_filter(BYTES("(?i)^[\\x{80}-\\x{10ffff}][\\x{80}-\\x{10ffff}]$"));
+        assert_true(is_error(RPC_CODE_PARSE) && error_says("too expensive"));
+}
+
+/* Each choice that may be taken back is kept in memory: here twenty for each character. */
+static void test_a_match_has_little_memory(void **state)
+{
+        static const char pattern[] = "^((((((((((((((((((((a|b)|b)|b)|b)|b)|b)|b)|b)|b)|b)|b)|b)|"
+                                      "b)|b)|b)|b)|b)|b)|b)|b)*$";
+
+        show_long_names();
+        memory_count();
+        call_filter(BYTES(pattern));
+        expect_error(RPC_CODE_PARSE, true);
+        assert_true(memory.n_bytes < 4 << 20);
+}
+
 static void test_the_price_limit_has_its_text(void **state)
 {
         show_long_names();
@@ -349,6 +375,8 @@ int main(void)
                 TEST(test_what_rust_refuses_or_reads_otherwise_is_refused),
                 TEST(test_a_nul_or_too_long_a_pattern_is_refused),
                 TEST(test_no_filter_is_expensive),
+                TEST(test_wide_ranges_are_paid_for),
+                TEST(test_a_match_has_little_memory),
                 TEST(test_the_price_limit_has_its_text),
                 TEST(test_the_budget_is_one_for_the_list),
                 TEST(test_patterns_are_bounded_when_compiled),
