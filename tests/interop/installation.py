@@ -61,10 +61,13 @@ class Installation:
         return self.stamp.exists() and self.stamp.read_text() in stamps
 
 
+def reference_directory():
+    return Path(os.environ.get('BUSRT_REFERENCE') or cache_directory() / f'reference-{RELEASE}')
+
+
 def reference_tool():
     """The reference's command-line tool: from $BUSRT_REFERENCE, else where it is usually built."""
-    base = os.environ.get('BUSRT_REFERENCE')
-    base = Path(base) if base else cache_directory() / f'reference-{RELEASE}'
+    base = reference_directory()
     for path in (base / 'bin/busrt', base / 'busrt'):
         if os.access(path, os.X_OK):
             return path
@@ -146,7 +149,7 @@ def setup_javascript(to, source):
 def setup_reference(cargo):
     if reference_tool() is None:
         run(cargo, 'install', CRATE, '--version', RELEASE, '--locked', '--features', 'server,cli',
-            '--root', cache_directory() / f'reference-{RELEASE}')
+            '--root', reference_directory())
 
 
 def setup(without):
