@@ -12,7 +12,7 @@
 struct place {
         uint64_t hash; /* with a random key, so that nobody can aim at another's set */
         uint64_t start;
-        uint64_t suppressed;
+        uint64_t suppressed, weight;
         unsigned passed;
         bool used;
         char who[sizeof(((struct limiter_summary *)0)->who)];
@@ -56,10 +56,11 @@ static void place_take_summary(struct limiter *limiter, struct place *place,
                                struct limiter_summary *ret)
 {
         ret->suppressed = place->suppressed;
+        ret->weight = place->weight;
         (void)strlcpy(ret->who, place->who, sizeof(ret->who));
         if (place->suppressed)
                 limiter->n_waiting--;
-        place->suppressed = 0;
+        place->suppressed = place->weight = 0;
         place->used = false;
 }
 
@@ -85,7 +86,7 @@ static struct place *find_room(const struct limiter *limiter, struct place *set,
         return oldest;
 }
 
-bool limiter_pass(struct limiter *limiter, const char *who, uint64_t now,
+bool limiter_pass(struct limiter *limiter, const char *who, uint64_t weight, uint64_t now,
                   struct limiter_summary *ret_evicted)
 {
         char key[sizeof(limiter->places[0][0].who)];
@@ -107,6 +108,7 @@ bool limiter_pass(struct limiter *limiter, const char *who, uint64_t now,
         }
         limiter->n_waiting += place->suppressed == 0;
         place->suppressed++;
+        place->weight += weight;
         return false;
 }
 

@@ -20,11 +20,13 @@ struct limiter *limiter_free(struct limiter *limiter);
 struct limiter_summary {
         char who[224];
         uint64_t suppressed;
+        uint64_t weight; /* the sum of theirs */
 };
 
-/* May one more record for `who` go out? If not, it was counted. ret_evicted->suppressed > 0:
- * another key had to make room, and this is the summary that is due for it. */
-bool limiter_pass(struct limiter *limiter, const char *who, uint64_t now,
+/* May one more record for `who` go out? If not, it was counted, and what it weighs (frames that it
+ * tells of, for example), so that sums stay exact. ret_evicted->suppressed > 0: another key had to
+ * make room, and this is the summary that is due for it. */
+bool limiter_pass(struct limiter *limiter, const char *who, uint64_t weight, uint64_t now,
                   struct limiter_summary *ret_evicted);
 
 /* Takes one summary whose window is over. */

@@ -136,7 +136,7 @@ static void write_stderr(const struct log_sink *sink, const struct log_record *r
 
 /* --- The journal --- */
 
-#define N_FIELDS 10
+#define N_FIELDS 12
 
 struct journal_entry {
         struct iovec fields[N_FIELDS];
@@ -182,6 +182,8 @@ static void write_journal(const struct log_record *record)
                 add_field(&entry, "BUSRT_REASON=%s", record->reason);
         if (record->session)
                 add_field(&entry, "BUSRT_SESSION=%" PRIu64, record->session);
+        if (record->has_frames)
+                add_field(&entry, "BUSRT_FRAMES=%" PRIu64, record->frames);
         (void)sd_journal_sendv(entry.fields, (int)entry.n_fields);
 }
 

@@ -20,6 +20,8 @@ struct log_record {
         uid_t uid;
         pid_t pid;        /* 0: not known */
         uint64_t session; /* 0: none */
+        bool has_frames;
+        uint64_t frames;  /* that wait or were dropped */
         char client[128]; /* as the peer sent it: for the journal's field alone */
         char source[64];
         char reason[160];

@@ -20,6 +20,7 @@
 #define ID_REFUSED "b9293922472746a48d0bed9f3f00cd77"
 #define ID_BAD_FRAME "5ce1e8b83dc84958a307a2d98a677859"
 #define ID_STRUCK "0ee885a8dfc34b2cbba164b35f1a9597"
+#define ID_DROPPED "8fc6fe2b259b435987b2828668fdb115"
 #define ID_TIMEOUT "949a06f69cc6416197cb8cce9dba35e7"
 #define ID_TAKEOVER "067f9651a53741899548ebeed2790cc8"
 #define ID_MEMORY "a283aa9b1b084bb7b1f59bab90993cb0"
@@ -153,6 +154,7 @@ static const struct event_style event_styles[] = {
         [ENGINE_EVENT_STRUCK] =
                 {LOG_WARNING, ID_STRUCK, "too slow",
                  "; it must read faster, or get a larger --queue-size and --queue-bytes"},
+        [ENGINE_EVENT_DROPPED] = {LOG_WARNING, ID_DROPPED, "too slow", ""},
         [ENGINE_EVENT_TIMEOUT] = {LOG_WARNING, ID_TIMEOUT, "disconnected", ""},
         [ENGINE_EVENT_TAKEOVER] = {LOG_NOTICE, ID_TAKEOVER, "disconnected", ""},
         [ENGINE_EVENT_MEMORY] = {LOG_ERR, ID_MEMORY, "disconnected",
@@ -185,6 +187,10 @@ static void fill_fields(struct log_record *ret, const struct engine_event *event
         ret->uid = event->uid;
         ret->pid = event->pid;
         ret->session = event->id;
+        if (event->type == ENGINE_EVENT_STRUCK || event->type == ENGINE_EVENT_DROPPED) {
+                ret->has_frames = true;
+                ret->frames = event->n_frames;
+        }
         (void)strlcpy(ret->client, event->name, sizeof(ret->client));
         (void)strlcpy(ret->source, event->source, sizeof(ret->source));
         (void)strlcpy(ret->reason, event->detail, sizeof(ret->reason));
@@ -195,7 +201,8 @@ bool message_event(struct log_record *ret, const struct engine_event *event)
         const struct event_style *style;
         char who[256], why[sizeof(event->detail)], frames[48] = "";
 
-        if ((size_t)event->type >= ARRAY_SIZE(event_styles))
+        if ((size_t)event->type >= ARRAY_SIZE(event_styles) ||
+            !event_styles[event->type].message_id)
                 return false;
         style = &event_styles[event->type];
         if (event->type == ENGINE_EVENT_RESYNC) {
@@ -208,6 +215,8 @@ bool message_event(struct log_record *ret, const struct engine_event *event)
         if (event->type == ENGINE_EVENT_STRUCK)
                 (void)snprintf(frames, sizeof(frames), " (%" PRIu64 " frames wait)",
                                event->n_frames);
+        if (event->type == ENGINE_EVENT_DROPPED)
+                (void)snprintf(frames, sizeof(frames), " (%" PRIu64 " frames)", event->n_frames);
         if (event->type == ENGINE_EVENT_REGISTERED)
                 why[0] = '\0';
         say(ret, style->priority, style->message_id, "%s %s%s%s%s%s", who, style->what,
@@ -279,10 +288,17 @@ void message_fifo_failed(struct log_record *ret, const char *path, int error)
 
 /* --- The log itself --- */
 
-void message_suppressed(struct log_record *ret, const char *who, uint64_t n)
+void message_suppressed(struct log_record *ret, const char *who, uint64_t n, uint64_t frames)
 {
-        say(ret, LOG_WARNING, ID_SUPPRESSED, "%s: %" PRIu64 " more records in 10 s, not shown", who,
-            n);
+        char dropped[64] = "";
+
+        if (frames)
+                (void)snprintf(dropped, sizeof(dropped),
+                               "; they tell of %" PRIu64 " dropped frames", frames);
+        say(ret, LOG_WARNING, ID_SUPPRESSED, "%s: %" PRIu64 " more records in 10 s, not shown%s",
+            who, n, dropped);
+        ret->has_frames = frames > 0;
+        ret->frames = frames;
 }
 
 void message_records_lost(struct log_record *ret, uint64_t n)

@@ -33,6 +33,6 @@ void message_connection_refused(struct log_record *ret, const char *listener,
 void message_fifo_line(struct log_record *ret, const char *path, const char *why);
 void message_fifo_failed(struct log_record *ret, const char *path, int error);
 
-/* The log itself. */
-void message_suppressed(struct log_record *ret, const char *who, uint64_t n);
+/* The log itself. n records of whom, and the dropped frames that they told of. */
+void message_suppressed(struct log_record *ret, const char *who, uint64_t n, uint64_t frames);
 void message_records_lost(struct log_record *ret, uint64_t n);

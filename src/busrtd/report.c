@@ -28,7 +28,7 @@ static void report_summary(struct report *r, const struct limiter_summary *summa
 
         if (!summary->suppressed)
                 return;
-        message_suppressed(&record, summary->who, summary->suppressed);
+        message_suppressed(&record, summary->who, summary->suppressed, summary->weight);
         log_submit(r->log, &record);
 }
 
@@ -104,10 +104,10 @@ void report_record(struct report *report, const struct log_record *record)
         log_submit(report->log, record);
 }
 
-static bool report_pass(struct report *r, struct limiter *limiter, const char *key)
+static bool report_pass(struct report *r, struct limiter *limiter, const char *key, uint64_t weight)
 {
         struct limiter_summary evicted;
-        bool pass = limiter_pass(limiter, key, clock_nsec(CLOCK_MONOTONIC), &evicted);
+        bool pass = limiter_pass(limiter, key, weight, clock_nsec(CLOCK_MONOTONIC), &evicted);
 
         report_summary(r, &evicted);
         if (!pass)
@@ -117,7 +117,8 @@ static bool report_pass(struct report *r, struct limiter *limiter, const char *k
 
 void report_limited(struct report *report, const char *key, const struct log_record *record)
 {
-        if (log_wants(report->log, record->priority) && report_pass(report, report->clients, key))
+        if (log_wants(report->log, record->priority) &&
+            report_pass(report, report->clients, key, 0))
                 log_submit(report->log, record);
 }
 
@@ -140,6 +141,7 @@ void report_engine_event(struct report *report, const struct engine_event *event
 {
         char identity[80], key[KEY_MAX], name[sizeof(event->name)];
         struct log_record record;
+        uint64_t dropped = event->type == ENGINE_EVENT_DROPPED ? event->n_frames : 0;
 
         if (!message_event(&record, event) || !log_wants(report->log, record.priority))
                 return;
@@ -154,7 +156,8 @@ void report_engine_event(struct report *report, const struct engine_event *event
         else
                 (void)snprintf(key, sizeof(key), "clients without a name of %s", identity);
         /* Whoever turns the debug lines on wants to see them all. */
-        if (report_pass(report, report->clients, key) &&
-            (record.priority == LOG_DEBUG || report_pass(report, report->identities, identity)))
+        if (report_pass(report, report->clients, key, dropped) &&
+            (record.priority == LOG_DEBUG ||
+             report_pass(report, report->identities, identity, dropped)))
                 log_submit(report->log, &record);
 }

@@ -31,7 +31,7 @@ static unsigned count_passed(struct limiter *limiter, const char *who, uint64_t 
         unsigned passed = 0;
 
         for (unsigned i = 0; i < n; i++)
-                passed += limiter_pass(limiter, who, now, &evicted);
+                passed += limiter_pass(limiter, who, 3, now, &evicted);
         return passed;
 }
 
@@ -49,6 +49,7 @@ static void test_a_burst_passes_and_the_rest_is_told_once(void **state)
         assert_true(limiter_take_summary(limiter, 100 + WINDOW, &s));
         assert_string_equal(s.who, "a");
         assert_int_equal(s.suppressed, 7);
+        assert_int_equal(s.weight, 21);
         assert_false(limiter_take_summary(limiter, 100 + WINDOW, &s));
         assert_int_equal(limiter_deadline(limiter), UINT64_MAX);
         limiter_free(limiter);
@@ -60,7 +61,7 @@ static void test_a_new_window_is_a_new_share(void **state)
         struct limiter_summary s;
 
         assert_int_equal(count_passed(limiter, "a", 0, BURST + 3), BURST);
-        assert_true(limiter_pass(limiter, "a", WINDOW, &s));
+        assert_true(limiter_pass(limiter, "a", 3, WINDOW, &s));
         assert_int_equal(s.suppressed, 3);
         assert_string_equal(s.who, "a");
         assert_int_equal(count_passed(limiter, "a", WINDOW, BURST), BURST - 1);
@@ -83,16 +84,20 @@ static void test_nothing_is_forgotten_in_a_flood_of_keys(void **state)
 {
         struct limiter *limiter = make();
         struct limiter_summary s;
-        uint64_t passed = 0, suppressed = 0, now = 0;
+        uint64_t passed = 0, suppressed = 0, weight = 0, now = 0;
         char who[32];
 
         for (unsigned i = 0; i < 100000; i++, now += i % 3 == 0) {
                 (void)snprintf(who, sizeof(who), "key %u", i % 5000 < 2500 ? i % 7 : i % 5000);
-                passed += limiter_pass(limiter, who, now, &s);
+                passed += limiter_pass(limiter, who, 3, now, &s);
                 suppressed += s.suppressed;
+                weight += s.suppressed ? s.weight : 0;
         }
-        while (limiter_take_summary(limiter, UINT64_MAX, &s))
+        while (limiter_take_summary(limiter, UINT64_MAX, &s)) {
                 suppressed += s.suppressed;
+                weight += s.weight;
+        }
+        assert_int_equal(weight, 3 * suppressed);
         assert_int_equal(passed + suppressed, 100000);
         assert_true(suppressed > 10000);
         limiter_free(limiter);

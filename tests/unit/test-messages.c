@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whatever the engine tells comes out as one line that says who and why, under a MESSAGE_ID of its
+ * own. */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "basic/macro.h"
+#include "busrtd/messages.h"
+
+static struct engine_event event_of(enum engine_event_type type)
+{
+        return (struct engine_event){.type = type,
+                                     .kind = TRANSPORT_UNIX,
+                                     .id = 7,
+                                     .uid = 1000,
+                                     .pid = 4711,
+                                     .n_frames = 55,
+                                     .name = "plc.1",
+                                     .detail = "for a reason"};
+}
+
+static void check_record(const struct log_record *r)
+{
+        assert_in_range(r->priority, LOG_ERR, LOG_DEBUG);
+        assert_int_equal(strlen(r->message_id), 32);
+        for (const char *c = r->message_id; *c; c++)
+                assert_true(isdigit(*c) || (*c >= 'a' && *c <= 'f'));
+        assert_true(strlen(r->text) > 0);
+        assert_null(strchr(r->text, '\n'));
+        assert_null(strstr(r->text, "(null)"));
+}
+
+static void test_every_event_is_a_line(void **state)
+{
+        const char *ids[ENGINE_EVENT_RESYNC + 1];
+
+        for (int type = 0; type <= ENGINE_EVENT_RESYNC; type++) {
+                struct engine_event event = event_of((enum engine_event_type)type);
+                struct log_record r;
+
+                assert_true(message_event(&r, &event));
+                check_record(&r);
+                ids[type] = r.message_id;
+                for (int other = 0; other < type; other++)
+                        assert_string_not_equal(ids[other], r.message_id);
+                if (type == ENGINE_EVENT_RESYNC)
+                        continue;
+                assert_non_null(strstr(r.text, "client \"plc.1\" (user 1000, process 4711)"));
+                if (type != ENGINE_EVENT_REGISTERED)
+                        assert_non_null(strstr(r.text, "for a reason"));
+                assert_string_equal(r.client, "plc.1");
+                assert_string_equal(r.reason, "for a reason");
+                assert_true(r.has_uid);
+                assert_int_equal(r.uid, 1000);
+                assert_int_equal(r.session, 7);
+        }
+}
+
+static void test_frames_are_counted_where_they_matter(void **state)
+{
+        struct engine_event event = event_of(ENGINE_EVENT_DROPPED);
+        struct log_record r;
+
+        assert_true(message_event(&r, &event));
+        assert_non_null(strstr(r.text, "55 frames"));
+        assert_true(r.has_frames);
+        assert_int_equal(r.frames, 55);
+        event = event_of(ENGINE_EVENT_STRUCK);
+        assert_true(message_event(&r, &event));
+        assert_non_null(strstr(r.text, "55 frames wait"));
+        event = event_of(ENGINE_EVENT_TIMEOUT);
+        assert_true(message_event(&r, &event));
+        assert_null(strstr(r.text, "55"));
+        assert_false(r.has_frames);
+}
+
+static void test_tcp_peers_are_known_by_their_address(void **state)
+{
+        struct engine_event event = event_of(ENGINE_EVENT_BAD_FRAME);
+        struct log_record r;
+
+        event.kind = TRANSPORT_TCP;
+        strcpy(event.source, "[2001:db8::1]:4000");
+        event.name[0] = '\0';
+        assert_true(message_event(&r, &event));
+        assert_non_null(strstr(r.text, "a client without a name ([2001:db8::1]:4000)"));
+        assert_false(r.has_uid);
+        assert_string_equal(r.source, "[2001:db8::1]:4000");
+}
+
+static void test_the_longest_texts_fit(void **state)
+{
+        struct engine_event event = event_of(ENGINE_EVENT_STRUCK);
+        struct log_record r;
+
+        memset(event.name, 0xff, sizeof(event.name) - 1);
+        memset(event.detail, '\n', sizeof(event.detail) - 1);
+        assert_true(message_event(&r, &event));
+        check_record(&r);
+        event.type = (enum engine_event_type)1000;
+        assert_false(message_event(&r, &event));
+}
+
+static void test_the_rest(void **state)
+{
+        struct transport_peer peer = {.kind = TRANSPORT_UNIX, .uid = 3};
+        struct engine_config config;
+        struct log_record r[16];
+        size_t n = 0;
+
+        engine_config_init(&config);
+        message_starting(&r[n++]);
+        message_default_socket(&r[n++], "/run/\033");
+        message_listening(&r[n++], TRANSPORT_UNIX, "/run/x", 0600, true);
+        message_limits(&r[n++], &config, 1024);
+        message_stopping(&r[n++], "SIGTERM");
+        message_nothing_to_reload(&r[n++]);
+        message_failed(&r[n++], "because");
+        message_accept_paused(&r[n++], "/run/x", -EMFILE, 1024);
+        message_accept_resumed(&r[n++], "/run/x");
+        message_connection_refused(&r[n++], "/run/x", &peer, -EDQUOT);
+        message_fifo_line(&r[n++], "/run/f", "it is bad");
+        message_fifo_failed(&r[n++], "/run/f", -EIO);
+        message_suppressed(&r[n++], "user 3", 5, 9);
+        message_records_lost(&r[n++], 5);
+        for (size_t i = 0; i < n; i++) {
+                check_record(&r[i]);
+                for (size_t k = 0; k < i; k++)
+                        assert_string_not_equal(r[i].message_id, r[k].message_id);
+        }
+        assert_non_null(strstr(r[n - 2].text, "9 dropped frames"));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_event_is_a_line),
+                cmocka_unit_test(test_frames_are_counted_where_they_matter),
+                cmocka_unit_test(test_tcp_peers_are_known_by_their_address),
+                cmocka_unit_test(test_the_longest_texts_fit),
+                cmocka_unit_test(test_the_rest),
+        };
+
+        return cmocka_run_group_tests_name("messages", tests, NULL, NULL);
+}
