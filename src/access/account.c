@@ -42,7 +42,7 @@ struct accounts {
         _Alignas(64) size_t held; /* written with every frame: a cache line of its own */
 };
 
-/* --- Identities --------------------------------------------------------------------------- */
+/* --- Identities --- */
 
 struct identity identity_of_user(uid_t uid)
 {
@@ -104,7 +104,7 @@ void identity_format(const struct identity *id, char *out, size_t size)
         }
 }
 
-/* --- The table ---------------------------------------------------------------------------- */
+/* --- The table --- */
 
 static size_t load(const size_t *counter)
 {
@@ -229,7 +229,7 @@ void accounts_set_limits(struct accounts *a, size_t max_connections, size_t max_
         accounts_unlock(a);
 }
 
-/* --- Connections and references ----------------------------------------------------------- */
+/* --- Connections and references --- */
 
 static int connect_locked(struct accounts *a, const struct identity *id, struct account **ret)
 {
@@ -313,7 +313,7 @@ struct account *accounts_largest(struct accounts *a)
         return largest ? &largest->account : NULL;
 }
 
-/* --- What is held ------------------------------------------------------------------------- */
+/* --- What is held --- */
 
 /* Adds to a counter unless it would exceed max. */
 static bool counter_add(size_t *counter, size_t bytes, size_t max)

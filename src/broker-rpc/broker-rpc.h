@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The methods of `.broker` (docs/protocol.md, 6): test, info, stats, client.list, benchmark.test. Parameters and
- * results are MessagePack maps. It answers on the worker that handles the caller; what it costs is bounded (one step
- * budget for a whole client.list filter).
+ * The methods of `.broker` (docs/protocol.md, 6): test, info, stats, client.list, benchmark.test.
+ * Parameters and results are MessagePack maps. It answers on the worker that handles the caller;
+ * what it costs is bounded (one step budget for a whole client.list filter).
  */
 #pragma once
 

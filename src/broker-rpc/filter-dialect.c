@@ -8,11 +8,11 @@
 
 /* A place in the pattern. Past the end there are only NULs, which are refused within it. */
 struct scan {
-        const char *at, *end;
+        const char *start, *at, *end;
         bool has_ascii;    /* a class that is ASCII's */
         bool has_unicode;  /* one that is Unicode's */
-        bool has_extended; /* flag x: blanks and comments mean nothing, for Rust within classes, too
-                            */
+        bool has_extended; /* flag x: blanks mean nothing, for Rust within classes, too */
+        bool is_extended;  /* and that for all of the pattern */
         bool has_caseless; /* flag i */
         uint64_t cost;
         size_t count;
@@ -106,6 +106,7 @@ static const char *refuse_group(struct scan *s)
         for (; is_one_of(peek(s, i), "imsUx-"); i++) {
                 if (memchr(s->at + 2, s->at[i], i - 2))
                         return "a flag is given twice";
+                s->is_extended = s->at[i] == 'x' ? s->at == s->start : s->is_extended;
                 s->has_extended = s->has_extended || s->at[i] == 'x';
                 s->has_caseless = s->has_caseless || s->at[i] == 'i';
         }
@@ -132,7 +133,7 @@ static const char *refuse_in_class(struct scan *s)
 {
         char c = peek(s, 0);
 
-        if (c == '[' && peek(s, 1) != ':')
+        if (c == '[')
                 return "nested classes are not supported";
         if (is_one_of(c, "&-~") && peek(s, 1) == c)
                 return "set operations in classes are not supported";
@@ -141,6 +142,20 @@ static const char *refuse_in_class(struct scan *s)
         if (c == '-')
                 s->cost += range_end(s);
         return NULL;
+}
+
+/* At "[:". 1: goes to the end of a name as in [:alpha:]; which there are PCRE2 knows. */
+static bool skip_named_class(struct scan *s)
+{
+        size_t i = peek(s, 2) == '^' ? 3 : 2;
+
+        while (is_alphanumeric(peek(s, i)))
+                i++;
+        if (peek(s, i) != ':' || peek(s, i + 1) != ']')
+                return false;
+        s->has_ascii = true;
+        s->at += i + 1;
+        return true;
 }
 
 /* From "[" to its "]". A "]" right at the start is a member. */
@@ -155,22 +170,29 @@ static const char *skip_class(struct scan *s)
                 if (*s->at == '\\') {
                         s->at++;
                         refusal = refuse_escape(s, true);
-                } else if (*s->at == '[' && peek(s, 1) == ':') {
-                        const char *close = memmem(s->at, (size_t)(s->end - s->at), ":]", 2);
-
-                        s->has_ascii = true;
-                        s->at = close ? close + 1 : s->end - 1;
-                } else {
+                } else if (*s->at != '[' || peek(s, 1) != ':' || !skip_named_class(s)) {
                         refusal = refuse_in_class(s);
                 }
         }
         return refusal;
 }
 
-static const char *refuse_token(struct scan *s)
+/* At "#". With flag x a comment: to the end of its line. */
+static const char *skip_comment(struct scan *s)
 {
         const char *newline;
 
+        if (!s->has_extended)
+                return NULL;
+        if (!s->is_extended)
+                return "a comment where flag x is not on for the whole pattern";
+        newline = memchr(s->at, '\n', (size_t)(s->end - s->at));
+        s->at = newline ? newline : s->end - 1;
+        return NULL;
+}
+
+static const char *refuse_token(struct scan *s)
+{
         switch (*s->at) {
         case '\\':
                 s->at++;
@@ -182,9 +204,7 @@ static const char *refuse_token(struct scan *s)
         case '{':
                 return refuse_count(s);
         case '#':
-                newline = s->has_extended ? memchr(s->at, '\n', (size_t)(s->end - s->at)) : s->at;
-                s->at = newline ? newline : s->end - 1;
-                return NULL;
+                return skip_comment(s);
         default:
                 if (is_one_of(*s->at, "*+?}") && is_one_of(peek(s, 1), "+*"))
                         return "repetition of a repetition is not supported";
@@ -194,7 +214,7 @@ static const char *refuse_token(struct scan *s)
 
 struct filter_dialect filter_dialect_check(const char *pattern, size_t len)
 {
-        struct scan s = {.at = pattern, .end = pattern + len};
+        struct scan s = {.start = pattern, .at = pattern, .end = pattern + len};
         const char *refusal = NULL;
 
         if (len && memchr(pattern, 0, len))

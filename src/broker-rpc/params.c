@@ -8,8 +8,8 @@
 #include "basic/utf8.h"
 #include "broker-rpc/params.h"
 
-#define DEPTH_MAX 1023 /* of arrays, maps and extensions within each other, the outermost one too  \
-                        */
+/* Of arrays, maps and extensions within each other, the outermost one too. */
+#define DEPTH_MAX 1023
 
 struct reader {
         const uint8_t *p, *end;

@@ -21,8 +21,7 @@ static bool text_within_limits(const struct session *s, const struct mask_syntax
                mask_n_parts(syntax, text, len) <= config->max_topic_parts;
 }
 
-/* --- Lists of topics
- * --------------------------------------------------------------------------------------- */
+/* --- Lists of topics --- */
 
 static int exclusions_need(struct session *s)
 {
@@ -83,8 +82,7 @@ static enum dispatch_result dispatch_topics(struct session *s, const struct wire
         return DISPATCH_DONE;
 }
 
-/* --- Messages
- * ---------------------------------------------------------------------------------------------- */
+/* --- Messages --- */
 
 static struct outgoing outgoing_of(const struct session *s, const struct wire_request *request,
                                    uint8_t kind, const uint8_t *body, size_t len,
@@ -149,6 +147,14 @@ static enum wire_result deliver_message(struct session *s, struct session *to, s
         return result;
 }
 
+static enum dispatch_result message_done(struct session *s, const struct wire_request *request,
+                                         size_t len, enum wire_result result)
+{
+        count_received(s, len);
+        session_ack(s, request, result);
+        return DISPATCH_DONE;
+}
+
 static enum dispatch_result dispatch_message(struct session *s, const struct wire_request *request,
                                              uint8_t *p, size_t len, const struct wire_body *b,
                                              struct buffer *body)
@@ -160,19 +166,14 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
         s->pace.refuse = false;
         to = find_target(s, b->target, b->target_len);
         if (refused) {
-                count_received(s, len);
                 count_refused(s->worker->engine, len);
-                session_ack(s, request, WIRE_NOT_DELIVERED);
-                return DISPATCH_DONE;
+                return message_done(s, request, len, WIRE_NOT_DELIVERED);
         }
         if (!to || to->state != SESSION_LIVE) {
                 /* Only a name that is not known needs the look whether it could be one. */
-                if (!utf8_is_valid(b->target, b->target_len)) {
-                        dispatch_violation(s, request, "the target is not UTF-8");
-                        return DISPATCH_DONE;
-                }
-                count_received(s, len);
-                session_ack(s, request, WIRE_NOT_REGISTERED);
+                if (utf8_is_valid(b->target, b->target_len))
+                        return message_done(s, request, len, WIRE_NOT_REGISTERED);
+                dispatch_violation(s, request, "the target is not UTF-8");
                 return DISPATCH_DONE;
         }
         if (to->kind == TRANSPORT_INTERNAL) {
@@ -187,21 +188,14 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
         case PACE_WAIT:
                 return DISPATCH_WAIT;
         case PACE_REFUSE:
-                count_received(s, len);
                 count_queued(to, len);
-                session_ack(s, request, WIRE_NOT_DELIVERED);
-                return DISPATCH_DONE;
-        case PACE_PUT:
-                break;
+                return message_done(s, request, len, WIRE_NOT_DELIVERED);
+        default:
+                return message_done(s, request, len, deliver_message(s, to, &f, body));
         }
-        count_received(s, len);
-        session_ack(s, request, deliver_message(s, to, &f, body));
-        return DISPATCH_DONE;
 }
 
-/* --- Fan-out
- * -----------------------------------------------------------------------------------------------
- */
+/* --- Fan-out --- */
 
 static void fan_out_ack(struct session *s, const struct wire_request *request, int r)
 {

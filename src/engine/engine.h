@@ -65,8 +65,7 @@ int engine_fd(const struct engine *engine);
 int engine_timeout(struct engine *engine);
 int engine_process(struct engine *engine);
 
-/* --- From any thread
- * ------------------------------------------------------------------------------------- */
+/* --- From any thread --- */
 
 /* Takes the connected socket over (on success only; closed by the engine from then on). listener is
  * shown as the client's "port": the listener's path or address; copied. -EDQUOT: that identity has
@@ -104,8 +103,7 @@ struct engine_counters {
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);
 uint64_t engine_uptime(const struct engine *engine);
 
-/* --- What happened
- * ---------------------------------------------------------------------------------------- */
+/* --- What happened --- */
 
 enum engine_event_type {
         ENGINE_EVENT_REGISTERED, /* a client has its name */
@@ -140,8 +138,7 @@ int engine_event_fd(const struct engine *engine);
 /* 1 and an event, or 0. One thread only. */
 int engine_event_next(struct engine *engine, struct engine_event *ret);
 
-/* --- A service: the broker's own client
- * -------------------------------------------------------------------- */
+/* --- A service: the broker's own client --- */
 
 struct session; /* one connection */
 
@@ -156,8 +153,7 @@ struct engine_service {
 /* Before engine_start() or the first engine_process(). */
 void engine_set_service(struct engine *engine, const struct engine_service *service);
 
-/* --- From a service
- * --------------------------------------------------------------------------------------- */
+/* --- From a service --- */
 
 /* Queues a message from `.broker`, its payload in two parts, head first. Never fails the caller: a
  * session that cannot be given memory is ended. */
@@ -182,8 +178,7 @@ int engine_foreach_client(struct engine *engine,
                           int (*fn)(const struct engine_client_info *info, void *userdata),
                           void *userdata);
 
-/* --- Moving live sessions to another engine
- * ---------------------------------------------------------------- */
+/* --- Moving live sessions to another engine --- */
 
 /* With the workers stopped (engine_quiesce), every session becomes a record of bytes and its fd;
  * imported into an engine that has not started yet, it goes on as if nothing had been: not a byte
@@ -198,9 +193,7 @@ int engine_export(struct engine *engine, engine_export_fn fn, void *userdata);
 int engine_import(struct engine *engine, const void *record, size_t len, int fd);
 int engine_import_done(struct engine *engine);
 
-/* --- Tracing
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Tracing --- */
 
 /* Called on the worker for every frame that is queued for a client (kind: enum wire_kind), when
  * set. */

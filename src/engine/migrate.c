@@ -12,9 +12,7 @@
 #define RECORD_MAGIC UINT64_C(0x3154535355425254)
 #define RECORD_VERSION 1
 
-/* --- Out
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- Out --- */
 
 /* A moment as its distance from now, which means the same in the next process. */
 static void put_moment(struct record_writer *rec, const struct session *s, uint64_t at)
@@ -160,9 +158,7 @@ int engine_export(struct engine *engine, engine_export_fn fn, void *userdata)
         return r;
 }
 
-/* --- In
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- In --- */
 
 static uint64_t get_moment(struct record_reader *rec, const struct session *s)
 {

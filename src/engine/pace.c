@@ -4,8 +4,7 @@
 #define LEDGER_SLOT (NSEC_PER_SEC / PACE_LEDGER_SLOTS)
 #define PAUSE_MIN NSEC_PER_MSEC /* a shorter pause is none */
 
-/* --- The ledger: how long strangers have paused this sender within the last second
- * ------------------------- */
+/* --- The ledger: how long strangers have paused this sender within the last second --- */
 
 static void ledger_advance(struct pace *p, uint64_t now)
 {
@@ -33,9 +32,7 @@ static void ledger_add(struct session *s, uint64_t nsec)
                 (uint32_t)MIN(nsec, NSEC_PER_SEC);
 }
 
-/* --- Pauses
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Pauses --- */
 
 static void pause_begin(struct session *s, bool kept)
 {
@@ -149,8 +146,7 @@ void pace_trim(struct worker *w)
         }
 }
 
-/* --- Queues that fill and empty
- * ---------------------------------------------------------------------------- */
+/* --- Queues that fill and empty --- */
 
 void pace_grown(struct session *to)
 {
@@ -185,8 +181,7 @@ static bool pace_is_full(struct session *to)
         return to->queue_full && to->state == SESSION_LIVE;
 }
 
-/* --- The policy
- * -------------------------------------------------------------------------------------------- */
+/* --- The policy --- */
 
 void pace_count_drop(struct session *to, uint64_t n)
 {

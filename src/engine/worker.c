@@ -67,8 +67,7 @@ void worker_done(struct worker *w)
         pthread_mutex_destroy(&w->requests_lock);
 }
 
-/* --- Requests
- * ---------------------------------------------------------------------------------------------- */
+/* --- Requests --- */
 
 int request_new(enum request_type type, size_t data_size, struct request **ret)
 {
@@ -163,8 +162,7 @@ void worker_serve_requests(struct worker *w)
         }
 }
 
-/* --- Events and timers
- * ------------------------------------------------------------------------------------- */
+/* --- Events and timers --- */
 
 /* Edge-triggered: input is announced once and then read until the socket has no more. EPOLLOUT is
  * asked for only while a write is blocked, since a UNIX socket reports it for every read of the
@@ -268,9 +266,7 @@ int worker_timeout(const struct worker *w)
                                     UINT64_C(3600000));
 }
 
-/* --- A pass
- * ------------------------------------------------------------------------------------------------
- */
+/* --- A pass --- */
 
 /* Everybody who has something, in turn and once, until the budget is spent. */
 static void worker_run_sessions(struct worker *w)

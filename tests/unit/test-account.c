@@ -38,7 +38,7 @@ static struct account *connect_user(struct accounts *a, uid_t uid)
         return account;
 }
 
-/* --- Identities --------------------------------------------------------------------------- */
+/* --- Identities --- */
 
 static void assert_format(struct identity id, const char *expected)
 {
@@ -126,7 +126,7 @@ static void test_kinds_are_never_mixed_up(void **state)
         assert_same(identity_of_user(1), identity_of_user(256), false);
 }
 
-/* --- Connections -------------------------------------------------------------------------- */
+/* --- Connections --- */
 
 static void test_connections_are_limited_per_identity(void **state)
 {
@@ -191,7 +191,7 @@ static void test_null_is_nobody(void **state)
         assert_null(accounts_free(NULL));
 }
 
-/* --- Charges ------------------------------------------------------------------------------ */
+/* --- Charges --- */
 
 static void test_charges_stop_at_the_byte(void **state)
 {
@@ -284,7 +284,7 @@ static void test_the_largest_is_who_holds_most(void **state)
         accounts_free(a);
 }
 
-/* --- What keeps an account alive ---------------------------------------------------------- */
+/* --- What keeps an account alive --- */
 
 static void test_a_reference_outlives_the_connection(void **state)
 {
@@ -419,7 +419,7 @@ static void test_a_balance_that_is_not_zero_is_noticed(void **state)
 }
 #endif
 
-/* --- Threads ------------------------------------------------------------------------------ */
+/* --- Threads --- */
 
 struct job {
         struct accounts *a;

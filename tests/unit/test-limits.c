@@ -36,9 +36,7 @@ static void scene_close(struct scene *s)
         holdings_expect(&s->before);
 }
 
-/* --- Lengths
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Lengths --- */
 
 /* A header that claims a body of that length, and not a byte of it. */
 static void claim(struct peer *p, uint8_t flags, uint32_t length)
@@ -166,9 +164,7 @@ static void no_limit_lets_a_delivery_overflow(void **state)
         scene_close(&s);
 }
 
-/* --- Names
- * --------------------------------------------------------------------------------------------------
- */
+/* --- Names --- */
 
 static struct peer ask_name(struct scene *s, uid_t uid, const char *name, size_t len, size_t sent)
 {
@@ -310,9 +306,7 @@ static void a_name_of_many_dots(void **state)
         scene_close(&s);
 }
 
-/* --- Topics and masks
- * ---------------------------------------------------------------------------------------
- */
+/* --- Topics and masks --- */
 
 /* Writes a frame that no socket takes at once. */
 static void send_large(struct scene *s, struct peer *p, uint8_t flags, const uint8_t *body,
@@ -445,9 +439,7 @@ static void a_list_keeps_what_is_good_in_it(void **state)
         scene_close(&s);
 }
 
-/* --- What a search may cost
- * ---------------------------------------------------------------------------------
- */
+/* --- What a search may cost --- */
 
 static size_t all_masks(uint8_t *list, size_t n_parts)
 {
