@@ -93,6 +93,7 @@ static const char *refuse_count(struct scan *s)
 /* At "(". Flags are those that mean the same in both. */
 static const char *refuse_group(struct scan *s)
 {
+        bool has_x = false;
         size_t i = 2;
 
         if (peek(s, 1) == '*')
@@ -106,12 +107,15 @@ static const char *refuse_group(struct scan *s)
         for (; is_one_of(peek(s, i), "imsUx-"); i++) {
                 if (memchr(s->at + 2, s->at[i], i - 2))
                         return "a flag is given twice";
-                s->is_extended = s->at[i] == 'x' ? s->at == s->start : s->is_extended;
-                s->has_extended = s->has_extended || s->at[i] == 'x';
+                has_x = has_x || s->at[i] == 'x';
                 s->has_caseless = s->has_caseless || s->at[i] == 'i';
         }
         if (s->at[i - 1] == '-')
                 return "a '-' without a flag";
+        if (has_x) {
+                s->has_extended = true;
+                s->is_extended = s->at == s->start && peek(s, i) == ')';
+        }
         return is_one_of(peek(s, i), ":)") && (i > 2 || peek(s, i) == ':') ? NULL
                                                                            : "unrecognized group";
 }
