@@ -81,6 +81,7 @@ static int prepare(struct filter *f)
                 f->match = pcre2_match_context_create(f->general);
         if (!f->match)
                 return -ENOMEM;
+        pcre2_set_newline(f->compile, PCRE2_NEWLINE_LF);
         pcre2_set_parens_nest_limit(f->compile, NEST_MAX);
         pcre2_set_heap_limit(f->match, HEAP_MAX_KIB);
         pcre2_set_callout(f->match, on_callout, f);
