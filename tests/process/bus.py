@@ -9,6 +9,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -269,6 +270,14 @@ def run(*args, env=None, **options):
     done = subprocess.run([BUSRTD, *args], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
                           env={**os.environ, **(env or {})}, **options)
     return done.returncode, done.stdout, done.stderr
+
+
+def kill_if_there(pid):
+    """For a process in the background that a failed test has left."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class TestCase(unittest.TestCase):

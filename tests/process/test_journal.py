@@ -6,12 +6,13 @@ the system allows none to ordinary users it says so, and counts as skipped (stat
 """
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
 
-from bus import BUSRTD, DEADLINE, MESSAGE, OK, TestCase, main
+from bus import BUSRTD, DEADLINE, MESSAGE, OK, Client, TestCase, kill_if_there, main
 
 FOLDER = '/run/systemd/journal'
 UNSHARE = ['unshare', '--user', '--map-root-user', '--mount']
@@ -73,26 +74,34 @@ class Journal(TestCase):
         self.assertEqual(ours.recv(100), b'')
         ours.close()
 
-    def test_the_background_logs_there_too(self):
+    def background(self, *args):
+        """-D: (directory, process id)."""
         directory = self.directory()
-        done = subprocess.run([BUSRTD, '-D', '-B', 'bus.sock', '-P', 'pid'], cwd=directory, stdin=subprocess.DEVNULL)
+        done = subprocess.run([BUSRTD, '-D', '-B', 'bus.sock', '-P', 'pid', *args], cwd=directory, stdin=subprocess.DEVNULL)
         self.assertEqual(done.returncode, 0)
-        self.wait_for('listening on bus.sock')
         with open(directory + '/pid') as file:
-            os.kill(int(file.read()), 15)
+            pid = int(file.read())
+        self.addCleanup(kill_if_there, pid)
+        return directory, pid
+
+    def test_the_background_logs_there_too(self):
+        _, pid = self.background()
+        self.wait_for('listening on bus.sock')
+        os.kill(pid, signal.SIGTERM)
         self.wait_for('got SIGTERM')
 
     def test_nobody_reads_and_traffic_goes_on(self):
-        broker = self.broker('-B', 'bus.sock', '--log-syslog', '--verbose')
-        client = self.connected(broker, 'c')
-        for i in range(2000):  # more than ring and socket hold
-            self.bad_frame(broker, f'bad{i}')
-            self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
-        lost = self.wait_for('log records were lost')['MESSAGE']
-        self.assertGreater(int(lost.split()[0]), 0)
-        self.bad_frame(broker, 'late')
-        self.wait_for('late')
-        self.assertEqual(broker.stop(), 0)
+        directory, pid = self.background('--verbose', '-t', '50')
+        with Client(directory + '/bus.sock', 'c') as client:
+            for i in range(2000):  # a record each: more than ring and socket hold
+                Client(directory + '/bus.sock', f'guest{i}').close()
+                self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
+            lost = self.wait_for('log records were lost')['MESSAGE']
+            self.assertGreater(int(lost.split()[0]), 0)
+            Client(directory + '/bus.sock', 'late').close()
+            self.wait_for('late')
+        os.kill(pid, signal.SIGTERM)
+        self.wait_for('got SIGTERM')
 
     def test_a_new_socket_is_found(self):
         broker = self.broker('-B', 'bus.sock', '--log-syslog')
