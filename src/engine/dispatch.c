@@ -97,21 +97,26 @@ static struct outgoing outgoing_of(const struct session *s, const struct wire_re
 }
 
 /* The last target is remembered, also one that is not there: most senders talk to one peer for
- * long. */
-static struct session *find_target(struct session *s, const char *name, size_t len)
+ * long. *ret is NULL if nobody has that name. False: it could not be one. */
+static bool find_target(struct session *s, const char *name, size_t len, struct session **ret)
 {
         struct registry *r = &s->worker->engine->registry;
         struct last_target *last = &s->last_target;
 
-        if (last->version == r->version && last->len == len && memcmp(last->name, name, len) == 0)
-                return last->session;
-        if (len > sizeof(last->name))
-                return registry_find(r, name, len);
-        last->session = registry_find(r, name, len);
-        last->version = r->version;
-        last->len = len;
-        memcpy(last->name, name, len);
-        return last->session;
+        if (last->version == r->version && last->len == len && memcmp(last->name, name, len) == 0) {
+                *ret = last->session;
+                return true;
+        }
+        *ret = registry_find(r, name, len);
+        if (!*ret && !utf8_is_valid(name, len))
+                return false;
+        if (len <= sizeof(last->name)) {
+                last->session = *ret;
+                last->version = r->version;
+                last->len = len;
+                memcpy(last->name, name, len);
+        }
+        return true;
 }
 
 /* A frame that its struck receiver never got counts as written all the same, as with the reference.
@@ -134,16 +139,15 @@ static void call_service(struct session *s, const struct wire_request *request,
                                    e->service.userdata);
 }
 
-static enum wire_result deliver_message(struct session *s, struct session *to, struct outgoing *f,
-                                        struct buffer *body)
+static enum wire_result deliver_message(struct session *to, struct outgoing f, struct buffer *body)
 {
         enum wire_result result = WIRE_OK;
 
-        count_queued(to, f->counted);
-        outgoing_init(f, body);
-        if (!outgoing_put(f, to))
+        count_queued(to, f.counted);
+        outgoing_init(&f, body);
+        if (!outgoing_put(&f, to))
                 result = WIRE_NOT_DELIVERED;
-        outgoing_done(f);
+        outgoing_done(&f);
         return result;
 }
 
@@ -159,29 +163,25 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
                                              uint8_t *p, size_t len, const struct wire_body *b,
                                              struct buffer *body)
 {
-        struct outgoing f = outgoing_of(s, request, WIRE_KIND_MESSAGE, p, len, b);
-        bool refused = s->pace.refuse;
         struct session *to;
 
-        s->pace.refuse = false;
-        to = find_target(s, b->target, b->target_len);
-        if (refused) {
+        if (s->pace.refuse) {
+                s->pace.refuse = false;
                 count_refused(s->worker->engine, len);
                 return message_done(s, request, len, WIRE_NOT_DELIVERED);
         }
-        if (!to || to->state != SESSION_LIVE) {
-                /* Only a name that is not known needs the look whether it could be one. */
-                if (utf8_is_valid(b->target, b->target_len))
-                        return message_done(s, request, len, WIRE_NOT_REGISTERED);
+        if (!find_target(s, b->target, b->target_len, &to)) {
                 dispatch_violation(s, request, "the target is not UTF-8");
                 return DISPATCH_DONE;
         }
+        if (!to || to->state != SESSION_LIVE)
+                return message_done(s, request, len, WIRE_NOT_REGISTERED);
         if (to->kind == TRANSPORT_INTERNAL) {
                 if (!pace_own_room(s))
                         return DISPATCH_WAIT;
                 count_received(s, len);
                 count_queued(to, len);
-                call_service(s, request, f.payload, f.payload_len);
+                call_service(s, request, p + b->payload, len - b->payload);
                 return DISPATCH_DONE;
         }
         switch (pace_message(s, to)) {
@@ -191,7 +191,10 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
                 count_queued(to, len);
                 return message_done(s, request, len, WIRE_NOT_DELIVERED);
         default:
-                return message_done(s, request, len, deliver_message(s, to, &f, body));
+                return message_done(
+                        s, request, len,
+                        deliver_message(to, outgoing_of(s, request, WIRE_KIND_MESSAGE, p, len, b),
+                                        body));
         }
 }
 
