@@ -69,6 +69,8 @@ enum charge_result account_charge(struct accounts *a, struct account *account, s
 void account_release(struct accounts *a, struct account *account, size_t bytes);
 
 size_t accounts_held(const struct accounts *a);
+/* How much may be held. */
+size_t accounts_limit(const struct accounts *a);
 /* The account that holds most; NULL if there is none. The reference is the caller's. */
 struct account *accounts_largest(struct accounts *a);
 

@@ -364,3 +364,8 @@ size_t accounts_held(const struct accounts *a)
 {
         return load(&a->held);
 }
+
+size_t accounts_limit(const struct accounts *a)
+{
+        return load(&a->max_held);
+}

@@ -19,17 +19,44 @@ void buffer_pool_init(struct buffer_pool *pool, struct accounts *accounts)
         *pool = (struct buffer_pool){.accounts = accounts};
 }
 
+static size_t class_size(unsigned size_class)
+{
+        return (size_t)1 << size_class;
+}
+
+static struct buffer *pool_pop(struct buffer_pool *pool, unsigned i)
+{
+        struct buffer *b = pool->classes[i].free;
+
+        pool->classes[i].free = b->next;
+        pool->classes[i].n_free--;
+        pool->n_free--;
+        pool->n_bytes -= class_size(b->size_class);
+        return b;
+}
+
 static void pool_free_some(struct buffer_pool *pool, unsigned i, size_t n)
 {
-        while (n-- > 0 && pool->classes[i].free) {
-                struct buffer *b = pool->classes[i].free;
-
-                pool->classes[i].free = b->next;
-                pool->classes[i].n_free--;
-                pool->n_free--;
-                free(b);
-        }
+        while (n-- > 0 && pool->classes[i].free)
+                free(pool_pop(pool, i));
         pool->classes[i].n_idle = pool->classes[i].n_free;
+}
+
+/* What is held and what lies here never exceed the limit together. */
+static bool pool_is_over(const struct buffer_pool *pool, size_t bytes)
+{
+        return pool->n_bytes + bytes + accounts_held(pool->accounts) >
+               accounts_limit(pool->accounts);
+}
+
+/* Before memory is taken from the system: the largest go first. */
+static void pool_make_room(struct buffer_pool *pool)
+{
+        for (unsigned i = BUFFER_N_CLASSES; i > 0 && pool->n_bytes && pool_is_over(pool, 0);)
+                if (pool->classes[i - 1].free)
+                        pool_free_some(pool, i - 1, 1);
+                else
+                        i--;
 }
 
 void buffer_pool_trim(struct buffer_pool *pool)
@@ -62,13 +89,12 @@ static int pool_charge(struct buffer_pool *pool, struct account *account, size_t
 static struct buffer *pool_take(struct buffer_pool *pool, unsigned size_class)
 {
         unsigned i = size_class - BUFFER_MIN_CLASS;
-        struct buffer *b = pool->classes[i].free;
+        struct buffer *b;
 
-        if (!b)
+        if (!pool->classes[i].free)
                 return NULL;
-        pool->classes[i].free = b->next;
-        pool->n_free--;
-        if (--pool->classes[i].n_free < pool->classes[i].n_idle)
+        b = pool_pop(pool, i);
+        if (pool->classes[i].n_free < pool->classes[i].n_idle)
                 pool->classes[i].n_idle = pool->classes[i].n_free;
         return b;
 }
@@ -77,10 +103,15 @@ static void pool_give(struct buffer_pool *pool, struct buffer *b)
 {
         unsigned i = b->size_class - BUFFER_MIN_CLASS;
 
+        if (unlikely(pool_is_over(pool, class_size(b->size_class)))) {
+                free(b);
+                return;
+        }
         b->next = pool->classes[i].free;
         pool->classes[i].free = b;
         pool->classes[i].n_free++;
         pool->n_free++;
+        pool->n_bytes += class_size(b->size_class);
 }
 
 int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacity, size_t charge,
@@ -98,6 +129,7 @@ int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacit
                 return r;
         b = pool_take(pool, size_class);
         if (!b) {
+                pool_make_room(pool);
                 b = malloc((size_t)1 << size_class);
                 if (!b) {
                         account_release(pool->accounts, account, charged);

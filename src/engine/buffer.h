@@ -4,7 +4,8 @@
  * whoever sent them.
  *
  * Sizes are powers of two. What is given back is kept by the worker's pool for the next to ask, the
- * warmest first; what was not needed for a whole tick goes back to the system. So a busy worker
+ * warmest first; what was not needed for a whole tick goes back to the system, and what would
+ * exceed the limit of all accounts together with what is held goes at once. So a busy worker
  * neither calls malloc nor holds more than its last second needed, and no session holds a buffer
  * that has nothing in it.
  */
@@ -31,7 +32,8 @@ struct buffer {
 
 struct buffer_pool {
         struct accounts *accounts;
-        size_t n_free; /* of all sizes */
+        size_t n_free;  /* of all sizes */
+        size_t n_bytes; /* in these */
         struct {
                 struct buffer *free;
                 size_t n_free;
