@@ -56,7 +56,7 @@ static void filter_freep(struct filter **f)
 
 /*
  * What happened since the last callout, and may happen up to the next, without one: a run along the
- * name, four characters a step; a repetition that wants so many characters and does not find them;
+ * name, two characters a step; a repetition that wants so many characters and does not find them;
  * the start of another try; in a large pattern, the end of many groups, as of those that
  * (a|){0,1000} becomes.
  */
@@ -67,8 +67,8 @@ static int on_callout(pcre2_callout_block *block, void *userdata)
 
         f->last = at;
         run += MIN(f->count, block->subject_length - at);
-        run += block->callout_flags & PCRE2_CALLOUT_STARTMATCH ? 8 : 0;
-        *f->steps -= (int64_t)(1 + run / 4 + f->size / 384);
+        run += block->callout_flags & PCRE2_CALLOUT_STARTMATCH ? 4 : 0;
+        *f->steps -= (int64_t)(1 + run / 2 + f->size / 384);
         return *f->steps < 0 ? PCRE2_ERROR_CALLOUT : 0;
 }
 
