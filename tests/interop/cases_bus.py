@@ -8,6 +8,7 @@ from program import Big, Refused
 
 GROUP = 'bus'
 BURST = 1000
+ROUNDS = 30
 MB = 1000 * 1000
 MIB8 = 8 << 20
 
@@ -240,12 +241,9 @@ def name_taken(cell):
 
 @case(GROUP, 'reconnect under the name just given up')
 def reconnect(cell):
-    client, bare = cell.connect(), cell.bare()
-    client.do('reconnect', path=cell.path, name=client.name, rpc=False, rounds=20)
+    client, bare = cell.reconnect(ROUNDS), cell.bare()
     bare.send(client.name, b'welcome back')
-    while (event := client.next())['ev'] == 'gone':
-        pass
-    equal(event['payload'].get('hex'), b'welcome back'.hex(), 'the payload')
+    client.expect('frame', b'welcome back', kind='message', sender=bare.name)
     cell.fence(client, bare)
 
 

@@ -59,6 +59,13 @@ class Cell:
         self.open.append(connection.connect())
         return connection
 
+    def reconnect(self, rounds):
+        """A connection whose name has been given up and taken again so many times."""
+        connection = Connection(self.program, self.path, self.name('client'))
+        connection.do('reconnect', path=self.path, name=connection.name, rounds=rounds)
+        self.open.append(connection)
+        return connection
+
     def bare(self, what='bare', name=None):
         bare = Bare(self.path, name or self.name(what))
         self.open.append(bare)

@@ -129,7 +129,6 @@ const actions = {
   },
   // Gives a name up and takes it again as soon as the connection has ended, many times.
   reconnect: async (o) => {
-    await actions.close(o);
     for (let i = 0; i < o.rounds; i++) {
       const before = sockets();
       const bus = await open(o);

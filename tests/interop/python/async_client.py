@@ -54,7 +54,6 @@ class Program:
 
     async def do_reconnect(self, o):
         """Gives a name up and takes it again as soon as the connection has ended, many times."""
-        await self.do_close(o)
         for _ in range(o['rounds']):
             before = p.sockets()
             client = Client(o['path'], o['name'])

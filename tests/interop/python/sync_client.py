@@ -2,6 +2,7 @@
 """The published sync Python client as a program: it reads orders from stdin, one JSON object a
 line, answers each, and writes what arrives from the bus as events."""
 
+import contextlib
 import json
 import socket
 import sys
@@ -31,15 +32,29 @@ class Program:
             rpc.on_notification = lambda event: p.show_notification(handle, event)
             rpc.on_frame = lambda frame: p.show_frame(handle, frame)
             self.rpcs[handle] = rpc
-        client.connect()
+        self.open(client)
         self.clients[handle] = client
         return {}
 
+    def open(self, client):
+        """Connects, and notes which thread of the library reads from the socket."""
+        before = set(threading.enumerate())
+        client.connect()
+        client.readers = [t for t in threading.enumerate()
+                          if t not in before and '_t_reader' in t.name]
+
     def close(self, client):
-        # The library's disconnect leaves the connection to a thread that sits in recv.
-        if client.connected:
-            client.socket.shutdown(socket.SHUT_RDWR)
-        client.disconnect()
+        """What disconnect does, but the connection ends before this returns. The library closes the
+        socket below a thread that sits in recv: the connection stays until that thread wakes, and
+        the thread may then read from whatever got the same number."""
+        sock = client.socket
+        client.connected = False
+        client.socket = None
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        for thread in client.readers:
+            thread.join(p.TIMEOUT)
+        sock.close()
 
     def do_close(self, o):
         self.rpcs.pop(o['h'], None)
@@ -50,11 +65,10 @@ class Program:
 
     def do_reconnect(self, o):
         """Gives a name up and takes it again at once, many times."""
-        self.do_close(o)
         for _ in range(o['rounds']):
             client = Client(o['path'], o['name'])
             client.timeout = p.TIMEOUT
-            client.connect()
+            self.open(client)
             self.close(client)
         return self.do_connect(o)
 

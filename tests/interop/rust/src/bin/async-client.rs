@@ -101,6 +101,19 @@ async fn confirmed(confirm: OpConfirm) -> Result<Value, Failure> {
     })
 }
 
+async fn come_and_go(config: &Config, rounds: u64) -> Result<(), Failure> {
+    for _ in 0..rounds {
+        let before = sockets();
+        let client = Client::connect(config).await?;
+        let ours: Vec<_> = sockets().difference(&before).cloned().collect();
+        drop(client);
+        while ours.iter().any(|s| sockets().contains(s)) {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
 impl Program {
     fn adopt(&mut self, handle: &str, mut client: Client) {
         let rx = client.take_event_channel().unwrap();
@@ -131,19 +144,15 @@ impl Program {
         Ok(json!({"name": name}))
     }
 
-    /// Gives a name up and takes it again as soon as the connection has ended, many times.
+    /// Gives a name up and takes it again as soon as the connection has ended, many times. In one
+    /// thread, so that the system has really closed what is no longer listed.
     async fn reconnect(&mut self, o: &Order) -> Result<Value, Failure> {
-        self.conns.remove(o.str("h"));
-        for _ in 0..o.number("rounds") {
-            let before = sockets();
-            let config = Config::new(o.str("path"), o.str("name")).timeout(TIMEOUT);
-            let client = Client::connect(&config).await?;
-            let ours: Vec<_> = sockets().difference(&before).cloned().collect();
-            drop(client);
-            while ours.iter().any(|s| sockets().contains(s)) {
-                tokio::task::yield_now().await;
-            }
-        }
+        let config = Config::new(o.str("path"), o.str("name")).timeout(TIMEOUT);
+        let rounds = o.number("rounds");
+        let one_thread = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::spawn_blocking(move || one_thread.block_on(come_and_go(&config, rounds)))
+            .await
+            .unwrap()?;
         self.connect(o).await
     }
 

@@ -138,7 +138,6 @@ impl Program {
     /// Gives a name up and takes it again at once, many times. Dropping the client shuts its
     /// connection down before it returns.
     fn reconnect(&mut self, o: &Order) -> Result<Value, Failure> {
-        self.conns.remove(o.str("h"));
         for _ in 0..o.number("rounds") {
             let config = Config::new(o.str("path"), o.str("name")).timeout(TIMEOUT);
             drop(Client::connect(&config)?);
