@@ -125,7 +125,10 @@ class System:
                  "--console=pipe"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
         self.leader = wait_until(self._find_leader, "systemd-nspawn starting systemd")
-        wait_until(self._is_up, "the system booted: " + self.console_text()[-500:])
+        try:
+            wait_until(self._is_up, "the system booted")
+        except Failure as failure:
+            raise Failure(f"{failure}; its console: {self.console_text()[-2000:]}") from None
 
     def console_text(self):
         with open(self.console, encoding="utf-8", errors="replace") as file:
@@ -149,7 +152,8 @@ class System:
 
     def run(self, *command, check=True):
         """Runs a command inside, as root."""
-        done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "--", *command],
+        done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--",
+                               *command],
                               capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
         if check and done.returncode != 0:
             raise Failure(f"{' '.join(command)}: {done.stderr.strip() or 'status ' + str(done.returncode)}")
