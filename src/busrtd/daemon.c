@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 
+#include "basic/clock.h"
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/background.h"
@@ -19,6 +20,8 @@
 #include "busrtd/text.h"
 
 #define EVENTS_PER_TURN 256
+#define STOP_GRACE                                                                                 \
+        (100 * NSEC_PER_MSEC) /* for clients to read the warning before they are disconnected */
 
 struct daemon {
         const struct options *options;
@@ -261,6 +264,7 @@ static void daemon_finish(struct daemon *d)
 {
         struct engine_event event;
         struct log_record record;
+        bool warned;
 
         message_stopping(&record, d->stop_signal ? d->stop_signal : "an error");
         report_record(d->report, &record);
@@ -268,7 +272,10 @@ static void daemon_finish(struct daemon *d)
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
         restore_signals();
-        engine_stop(d->engine, true);
+        warned = engine_warn(d->engine) == 0;
+        if (warned)
+                (void)nanosleep(&(struct timespec){.tv_nsec = STOP_GRACE}, NULL);
+        engine_stop(d->engine, !warned);
         while (engine_event_next(d->engine, &event) > 0)
                 report_engine_event(d->report, &event);
 }

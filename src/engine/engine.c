@@ -110,6 +110,11 @@ void engine_stop(struct engine *engine, bool announce)
                 engine_join(engine);
 }
 
+int engine_warn(struct engine *engine)
+{
+        return engine_post(engine, REQUEST_WARN, (struct request){0});
+}
+
 int engine_quiesce(struct engine *engine)
 {
         int r = engine_post(engine, REQUEST_QUIESCE, (struct request){0});

@@ -54,6 +54,9 @@ struct engine *engine_free(struct engine *engine);
 
 /* Threads of its own. */
 int engine_start(struct engine *engine);
+/* Announces `shutdown` to the clients, which are served on: some look at what came last only while
+ * they are connected, so an engine_stop(engine, false) had better not follow at once. */
+int engine_warn(struct engine *engine);
 /* Announces `shutdown` when asked to, lets queues run out for at most one timeout, closes all,
  * joins the threads. */
 void engine_stop(struct engine *engine, bool announce);

@@ -136,6 +136,9 @@ static void worker_serve(struct worker *w, struct request *r)
                 broker_send(w->engine, r->kind, r->data, r->target_len,
                             (uint8_t *)r->data + r->target_len, r->payload_len);
                 break;
+        case REQUEST_WARN:
+                broker_announce(w->engine, ".broker/warn", "shutdown", NULL, 0);
+                break;
         case REQUEST_STOP:
                 worker_stop(w, r->announce);
                 break;

@@ -41,6 +41,7 @@ struct request {
                 REQUEST_DISCONNECT,
                 REQUEST_CONFIGURE,
                 REQUEST_SEND,
+                REQUEST_WARN,
                 REQUEST_STOP,
                 REQUEST_QUIESCE,
         } type;
