@@ -122,9 +122,7 @@ static void expect_all_then(struct scene *s, const void *rest, size_t len)
         assert_int_equal(bed_counters(&s->bed).sessions, 3);
 }
 
-/* --- What was acknowledged
- * -----------------------------------------------------------------------------------
- */
+/* --- What was acknowledged --- */
 
 static void half_closed_it_still_gets_everything(void **state)
 {
@@ -223,9 +221,7 @@ static void stopped_it_still_gets_everything(void **state)
         holdings_expect(&s.before);
 }
 
-/* --- What was sent
- * -------------------------------------------------------------------------------------------
- */
+/* --- What was sent --- */
 
 /* Its socket holds more than one read takes, and nobody reads what it gets for it: the first
  * acknowledgement cannot be written. */
@@ -293,9 +289,7 @@ static void a_client_that_shuts_its_ears_is_let_go(void **state)
         scene_close(&s);
 }
 
-/* --- Moving
- * --------------------------------------------------------------------------------------------------
- */
+/* --- Moving --- */
 
 static int move_session(const void *record, size_t len, int fd, void *to)
 {
@@ -331,9 +325,7 @@ static void disconnected_while_all_are_moved(void **state)
         scene_close(&s);
 }
 
-/* --- TCP
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- TCP --- */
 
 /* A client over TCP on loopback. Its sockets may take much more than is written in one call. */
 static struct peer join_by_tcp(struct bed *bed)

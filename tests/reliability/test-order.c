@@ -41,9 +41,7 @@ struct receiver {
 static struct sender senders[N_SENDERS];
 static struct receiver receivers[N_RECEIVERS];
 
-/* --- Sending
- * --------------------------------------------------------------------------------------------------
- */
+/* --- Sending --- */
 
 static size_t random_fill(void)
 {
@@ -124,9 +122,7 @@ static void sender_read(struct sender *s)
         memmove(s->in, s->in + at, s->in_len);
 }
 
-/* --- Receiving
- * ------------------------------------------------------------------------------------------------
- */
+/* --- Receiving --- */
 
 static void receive_frame(struct receiver *r, const uint8_t *f, size_t size)
 {
@@ -159,9 +155,7 @@ static void receiver_read(struct receiver *r)
         memmove(r->in, r->in + at, r->in_len);
 }
 
-/* --- The run
- * --------------------------------------------------------------------------------------------------
- */
+/* --- The run --- */
 
 static void all_join(struct bed *bed, uint64_t n)
 {

@@ -54,9 +54,7 @@ static bool send_frame(struct bed *bed, struct peer *p, uint8_t flags, const uin
         return true;
 }
 
-/* --- Fan-out to one that never reads: exact numbers
- * -----------------------------------------------------------------
- */
+/* --- Fan-out to one that never reads: exact numbers --- */
 
 #define QUICK 3 /* receivers that read everything */
 #define PAYLOAD 1500
@@ -302,9 +300,7 @@ static void who_was_struck_says_nothing_more(void **state)
         cast_close(&c);
 }
 
-/* --- One byte at a time
- * -----------------------------------------------------------------------------------------
- */
+/* --- One byte at a time --- */
 
 struct sip {
         struct cast *c;
@@ -347,9 +343,7 @@ static void one_that_sips_is_let_go(void **state)
         cast_close(&c);
 }
 
-/* --- Thousands that never read
- * ------------------------------------------------------------------------------------
- */
+/* --- Thousands that never read --- */
 
 struct crowd {
         struct bed bed;

@@ -43,8 +43,7 @@ static void migrate(struct bed *bed)
         assert_int_equal(bed_counters(bed).sessions, m.records);
 }
 
-/* --- A storm of numbered messages between clients that write and read in random portions
- * -------------------- */
+/* --- A storm of numbered messages between clients that write and read in random portions --- */
 
 #define N_CLIENTS 6
 #define N_MESSAGES 400
@@ -190,8 +189,7 @@ static void a_storm_survives_many_moves(void **state)
                 storm(seed);
 }
 
-/* --- Single states
- * ----------------------------------------------------------------------------------------- */
+/* --- Single states --- */
 
 static void a_handshake_goes_on(void **state)
 {
