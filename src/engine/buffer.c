@@ -118,12 +118,16 @@ int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacit
                struct buffer **ret)
 {
         unsigned size_class = class_of(capacity);
-        size_t charged = MIN(charge, (size_t)1 << size_class);
+        size_t charged;
         struct buffer *b;
         int r;
 
         if (size_class > BUFFER_MAX_CLASS)
                 return -ENOMEM;
+        /* What lay in the pool was touched before: it is memory, whatever will be put there. */
+        charged = class_size(size_class);
+        if (!pool->classes[size_class - BUFFER_MIN_CLASS].free)
+                charged = MIN(charge, charged);
         r = pool_charge(pool, account, charged);
         if (r < 0)
                 return r;

@@ -52,7 +52,8 @@ bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity);
 /* Once a second: frees what nobody asked for since the last time. */
 void buffer_pool_trim(struct buffer_pool *pool);
 
-/* A buffer of at least that capacity, of which `charge` bytes are charged (SIZE_MAX: all of it).
+/* A buffer of at least that capacity, of which `charge` bytes are charged (SIZE_MAX: all of it), or
+ * all of it where it comes from the pool.
  * -EDQUOT: the account is over its own limit; -ENOSPC: all accounts together are; -ENOMEM. */
 int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacity, size_t charge,
                struct buffer **ret);
