@@ -30,28 +30,32 @@ static int exclusions_need(struct session *s)
 
 static int topic_apply(struct session *s, uint8_t op, const char *topic, size_t len)
 {
-        struct registry *r = &s->worker->engine->registry;
-        int ret;
+        struct subscription_tree *subscriptions = s->worker->engine->registry.subscriptions;
+        int r;
 
         switch (op) {
         case WIRE_OP_SUBSCRIBE:
-                return subscription_add(r->subscriptions, &s->subscriber, topic, len);
+                return session_subscribe(s, subscriptions, &s->subscriber, topic, len);
         case WIRE_OP_UNSUBSCRIBE:
-                return subscription_remove(r->subscriptions, &s->subscriber, topic, len);
+                return session_unsubscribe(s, subscriptions, &s->subscriber, topic, len);
         case WIRE_OP_EXCLUDE:
-                ret = exclusions_need(s);
-                return ret < 0 ? ret : subscription_add(s->exclusions, &s->excluder, topic, len);
+                r = exclusions_need(s);
+                return r < 0 ? r : session_subscribe(s, s->exclusions, &s->excluder, topic, len);
         default:
-                return s->exclusions ? subscription_remove(s->exclusions, &s->excluder, topic, len)
-                                     : 0;
+                return s->exclusions
+                               ? session_unsubscribe(s, s->exclusions, &s->excluder, topic, len)
+                               : 0;
         }
 }
 
 static enum wire_result topic_handle(struct session *s, uint8_t op, const char *topic, size_t len)
 {
+        int r;
+
         if (!text_within_limits(s, &mask_topic, topic, len))
                 return WIRE_DATA;
-        return topic_apply(s, op, topic, len) < 0 ? WIRE_OTHER : WIRE_OK;
+        r = topic_apply(s, op, topic, len);
+        return r >= 0 ? WIRE_OK : r == -EDQUOT ? WIRE_ACCESS : WIRE_OTHER;
 }
 
 /* A list may hold millions: it is handled in as many passes as the budget asks for. */

@@ -39,7 +39,8 @@ struct engine_config {
         size_t max_frame_size; /* of a client's body */
         size_t max_topic_parts;
         size_t max_topic_length;
-        size_t queue_memory_max; /* all that is held for all; one identity may hold half of it */
+        size_t queue_memory_max; /* all that is held for all, subscriptions too; one identity may
+                                    hold half of it */
         size_t max_connections_per_user;
         bool force_register;
 };
@@ -100,7 +101,7 @@ struct engine_counters {
         uint64_t bad;      /* connections ended for breaking the protocol */
         uint64_t sessions; /* connections now, in handshake too */
         uint64_t clients;  /* registered now */
-        uint64_t held;     /* bytes held in queues and unfinished frames now */
+        uint64_t held;     /* bytes held in queues, unfinished frames and subscriptions now */
         uint64_t passes;   /* of the workers: proof of progress */
 };
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);

@@ -89,6 +89,13 @@ void registry_remove(struct registry *r, struct session *s);
  * just ending; else the code to refuse it with, and why. */
 int registry_claim(struct session *s, const char **ret_reason);
 
+/* A mask into or out of one of the session's two trees, and what it costs onto or off the account.
+ * 1: done; 0: it was there, or was not; -EDQUOT: the account has no room; -ENOMEM. */
+int session_subscribe(struct session *s, struct subscription_tree *tree,
+                      struct subscriber *subscriber, const char *mask, size_t len);
+int session_unsubscribe(struct session *s, struct subscription_tree *tree,
+                        struct subscriber *subscriber, const char *mask, size_t len);
+
 /* deliver.c: one frame on its way to any number of receivers. */
 struct outgoing {
         uint8_t kind;

@@ -78,6 +78,20 @@ static struct session *victims_next(struct victims *v)
         return NULL;
 }
 
+/* Nothing of it waits for anybody: whose subscriptions are most of it? */
+static struct session *memory_largest_subscriber(struct worker *w, const struct account *account)
+{
+        struct session *s, *largest = NULL;
+        size_t most = 0;
+
+        LIST_FOREACH (s, &w->sessions, link)
+                if (s->account == account && s->state != SESSION_DEAD && s->subscribed > most) {
+                        most = s->subscribed;
+                        largest = s;
+                }
+        return largest;
+}
+
 static struct session *memory_victim(struct worker *w, const struct account *account)
 {
         struct session *s = w->victims.account == account ? victims_next(&w->victims) : NULL;
@@ -85,7 +99,8 @@ static struct session *memory_victim(struct worker *w, const struct account *acc
         if (s)
                 return s;
         victims_find(w, account);
-        return victims_next(&w->victims);
+        s = victims_next(&w->victims);
+        return s ? s : memory_largest_subscriber(w, account);
 }
 
 bool memory_relieve(struct worker *w, struct account *account, int error)

@@ -396,7 +396,7 @@ static int get_masks(struct record_reader *rec, struct session *s, struct subscr
 
                 if (!mask)
                         break;
-                r = subscription_add(tree, subscriber, (const char *)mask, len);
+                r = session_subscribe(s, tree, subscriber, (const char *)mask, len);
                 if (r < 0)
                         return r;
         }

@@ -2,6 +2,8 @@
 /* Who is on the bus: by name, by id, by dotted parts, by subscription. */
 #include "engine/internal.h"
 
+static const char first_mask[] = ".broker/warn"; /* what every client is subscribed to at first */
+
 int registry_init(struct registry *r)
 {
         int ret;
@@ -53,12 +55,11 @@ struct session *registry_find_id(const struct registry *r, uint64_t id)
 
 int registry_add(struct registry *r, struct session *s)
 {
-        static const char warn[] = ".broker/warn";
         int ret = name_tree_add(r->name_tree, &s->name_entry, s->name, s->name_len);
 
         if (ret < 0)
                 return ret;
-        ret = subscription_add(r->subscriptions, &s->subscriber, warn, strlen(warn));
+        ret = subscription_add(r->subscriptions, &s->subscriber, first_mask, strlen(first_mask));
         if (ret < 0) {
                 name_tree_remove(r->name_tree, &s->name_entry);
                 return ret;
@@ -92,6 +93,49 @@ void registry_remove(struct registry *r, struct session *s)
         s->registered = false;
         r->n_clients--;
         r->version++;
+}
+
+/* About: a node for each part, which none may share, the mask's text, and the subscription itself.
+ * The mask that every client has from the start costs nobody anything. */
+static size_t subscription_cost(const char *mask, size_t len)
+{
+        size_t canonical = mask_canonical_len(&mask_topic, mask, len);
+
+        if (canonical == strlen(first_mask) && memcmp(mask, first_mask, canonical) == 0)
+                return 0;
+        return 128 + 128 * mask_n_parts(&mask_topic, mask, canonical) + 2 * canonical;
+}
+
+/* One client's may be half of what its user may hold: the rest is for frames. */
+int session_subscribe(struct session *s, struct subscription_tree *tree,
+                      struct subscriber *subscriber, const char *mask, size_t len)
+{
+        struct engine *e = s->worker->engine;
+        size_t cost = subscription_cost(mask, len);
+        int r;
+
+        if (s->subscribed + cost > e->config.queue_memory_max / 4 ||
+            account_charge(e->accounts, s->account, cost) != CHARGE_OK)
+                return -EDQUOT;
+        r = subscription_add(tree, subscriber, mask, len);
+        if (r == 1)
+                s->subscribed += cost;
+        else
+                account_release(e->accounts, s->account, cost);
+        return r;
+}
+
+int session_unsubscribe(struct session *s, struct subscription_tree *tree,
+                        struct subscriber *subscriber, const char *mask, size_t len)
+{
+        size_t cost = subscription_cost(mask, len);
+        int r = subscription_remove(tree, subscriber, mask, len);
+
+        if (r == 1) {
+                account_release(s->worker->engine->accounts, s->account, cost);
+                s->subscribed -= cost;
+        }
+        return r;
 }
 
 /* A secondary's primary must be there, and be the same peer's. */

@@ -76,6 +76,8 @@ struct session *session_free(struct session *s)
                 subscription_remove_all(s->exclusions, &s->excluder);
                 subscription_tree_free(s->exclusions);
         }
+        if (s->subscribed)
+                account_release(w->engine->accounts, s->account, s->subscribed);
         if (s->account)
                 accounts_disconnect(w->engine->accounts, s->account);
         close_fd(s->fd);

@@ -95,6 +95,7 @@ struct session {
         struct topic_list topic_list;
         struct last_target last_target;
         struct account *account;
+        size_t subscribed; /* of what is charged to it: subscriptions and exclusions */
         struct pace pace;
         struct wait_list waiters; /* senders that wait for room here */
 

@@ -481,6 +481,52 @@ static void a_list_keeps_what_is_good_in_it(void **state)
         scene_close(&s);
 }
 
+/* As many different masks as fit. Returns the length of the list. */
+static size_t many_masks(uint8_t *list, size_t size)
+{
+        size_t at = 0;
+
+        for (uint32_t i = 0; at + 16 < size; i++)
+                at += (size_t)sprintf((char *)list + at, "%x", i) + 1;
+        return at - 1;
+}
+
+/* A frame of a few megabytes may ask for a hundred times that. What a user may hold ends it, others
+ * go on subscribing, and it all comes back. */
+static void subscriptions_cost_their_owner(void **state)
+{
+        static const uint8_t lists[] = {WIRE_OP_SUBSCRIBE, WIRE_OP_EXCLUDE};
+        size_t size = 2 * MIB, len;
+        uint8_t *list = malloc(size);
+        struct engine_config config;
+        struct scene s;
+
+        bed_config(&config);
+        config.queue_memory_max = 32 * MIB;
+        scene_open(&s, &config);
+        len = many_masks(list, size);
+        for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+                struct peer greedy = bed_join(&s.bed, "greedy");
+                size_t rss = resident_memory();
+
+                send_large(&s, &greedy, lists[i] | PROCESSED, list, len);
+                peer_expect_ack(&greedy, 1, WIRE_ACCESS);
+                assert_true(bed_counters(&s.bed).held <= 8 * MIB + 4096);
+                assert_true(bed_counters(&s.bed).held > 7 * MIB);
+                assert_true(UNDER_SANITIZER || resident_memory() < rss + 16 * MIB);
+                peer_send(&s.bystanders.ping, WIRE_OP_SUBSCRIBE | PROCESSED, LITERAL("x"));
+                bed_settle(&s.bed);
+                peer_expect_ack(&s.bystanders.ping, s.bystanders.ping.next_op, WIRE_OK);
+                send_large(&s, &greedy, (uint8_t)(lists[i] + 1) | PROCESSED, list, len);
+                peer_expect_ack(&greedy, 1, WIRE_OK);
+                assert_true(bed_counters(&s.bed).held < 1024);
+                peer_close(&greedy);
+                bed_settle(&s.bed);
+        }
+        free(list);
+        scene_close(&s);
+}
+
 /* --- What a search may cost --- */
 
 static size_t all_masks(uint8_t *list, size_t n_parts)
@@ -582,6 +628,7 @@ int main(void)
                 cmocka_unit_test(a_topic_of_a_million_parts),
                 cmocka_unit_test(what_is_no_text_breaks_the_protocol),
                 cmocka_unit_test(a_list_keeps_what_is_good_in_it),
+                cmocka_unit_test(subscriptions_cost_their_owner),
                 cmocka_unit_test(a_costly_topic_does_not_hold_the_bus),
                 cmocka_unit_test(a_costly_broadcast_does_not_hold_the_bus),
         };
