@@ -8,6 +8,8 @@
 
 #include <busrt/client.h>
 
+#define EXIT_USAGE 2
+
 /* The options before the verb. */
 struct settings {
         const char *address; /* NULL: the default */
@@ -33,15 +35,59 @@ int verb_ping(const struct settings *settings, int argc, char **argv);
 
 /* Connects, or says on stderr what is wrong and what to do about it. 0 or -errno. */
 int connect_broker(const struct settings *settings, busrt_client **ret);
-/* "busrtctl: what: text of error", with advice where there is some. Returns EXIT_FAILURE. */
+/* "busrtctl: what: text of error", with advice where there is some. error: negative or positive; 0:
+ * without a text. Returns EXIT_FAILURE. */
 int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same for a wrong command line: points to --help. Returns 2. */
-int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Set by SIGINT, SIGTERM (and SIGPIPE on stdout ends the program quietly): verbs that go on end
- * with what they have. */
-bool interrupted(void);
 
 static inline void busrt_client_freep(busrt_client **client)
 {
         busrt_client_free(*client);
+}
+
+/* --- interrupt.c --- */
+
+/* From here on the first SIGINT or SIGTERM only makes interrupted() true; a second one kills, as
+ * ever. For verbs that go on until they are told to stop. 0 or -errno. */
+int catch_interrupts(void);
+bool interrupted(void);
+/* Readable once interrupted() is true, for a poll(2) of one's own. */
+int interrupt_fd(void);
+/* Waits until busrt_client_process() has something to do. 1; 0 when the time (microseconds from
+ * now) is up; -EINTR when interrupted() is true. Processes nothing. */
+int wait_client(busrt_client *client, uint64_t timeout);
+
+/* --- arguments.c --- */
+
+/* "busrtctl VERB: what", and where to read on. verb may be NULL. Returns EXIT_USAGE. */
+int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for what getopt_long(3) returned as '?' or ':'; start the option string with ':' (or
+ * "+:") and nothing is printed twice. */
+int option_error(const char *verb, int c, char **argv);
+/* Prints a text of --help; lines that begin in the first column and end with ':' are headings.
+ * Returns the exit status. */
+int print_help(const struct settings *settings, const char *text);
+/* Outputs untouched on failure: -EINVAL, -ERANGE. */
+int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+/* Seconds, with a fraction ("0.5"), or with a unit: us, ms, s, m, h. More than 0. */
+int parse_time(const char *text, uint64_t *ret_usec);
+/* no, processed, realtime, realtime-processed */
+int parse_qos(const char *text, unsigned *ret);
+/* Flushes stdout. status, or EXIT_FAILURE with a message when something could not be written. */
+int finish_output(int status);
+
+/* --- Colours: "" where there are none --- */
+
+#define ANSI_RESET "\033[0m"
+#define ANSI_BOLD "\033[1m"
+#define ANSI_DIM "\033[2m"
+#define ANSI_RED "\033[31m"
+#define ANSI_GREEN "\033[32m"
+#define ANSI_YELLOW "\033[33m"
+#define ANSI_BLUE "\033[34m"
+#define ANSI_MAGENTA "\033[35m"
+#define ANSI_CYAN "\033[36m"
+
+static inline const char *ansi(const struct settings *settings, const char *code)
+{
+        return settings->color ? code : "";
 }

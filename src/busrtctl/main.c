@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* busrtctl: the options before the verb, and the table of verbs. */
+#include <getopt.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "basic/macro.h"
+#include "busrtctl/busrtctl.h"
+
+#define DEFAULT_TIMEOUT_USEC 5000000
+#define SUGGEST_MAX_DISTANCE 3
+#define WORD_MAX 32
+
+struct verb {
+        const char *name;
+        const char *arguments;
+        const char *help;
+        int (*run)(const struct settings *settings, int argc, char **argv);
+};
+
+/* In the order of --help. */
+static const struct verb verbs[] = {
+        {NULL, NULL, NULL, NULL},
+};
+
+static const char usage[] = "Usage: busrtctl [OPTION]... VERB [ARGUMENT]...\n"
+                            "\n"
+                            "Talks to a BUS/RT broker.\n";
+
+static const char options_help[] =
+        "\n"
+        "Options:\n"
+        "  -s, --socket ADDRESS   the broker: a path, HOST:PORT or [IPV6]:PORT. By default the "
+        "first\n"
+        "                         that is there of $BUSRT_SOCKET, $XDG_RUNTIME_DIR/busrt/bus.sock\n"
+        "                         and /run/busrt/bus.sock\n"
+        "  -n, --name NAME        this client's name (busrtctl.HOST.PID)\n"
+        "  -t, --timeout TIME     to connect, and for each answer (5s); units: us, ms, s, m, h\n"
+        "      --json             output for programs, where the verb has output\n"
+        "      --no-color         as with $NO_COLOR set, or where stdout is no terminal\n"
+        "  -h, --help             this text; after a verb: what the verb takes\n"
+        "  -V, --version          the version\n"
+        "\n"
+        "Exit status: 0 success, 1 failure, 2 a mistake on the command line.\n";
+
+static int main_help(const struct settings *settings)
+{
+        (void)printf("%s\n%sVerbs:%s\n", usage, ansi(settings, ANSI_BOLD),
+                     ansi(settings, ANSI_RESET));
+        for (const struct verb *verb = verbs; verb->name; verb++)
+                (void)printf("  %-9s %-22s %s\n", verb->name, verb->arguments, verb->help);
+        return print_help(settings, options_help);
+}
+
+/* How many letters must be changed, added, left out or swapped with their neighbours. */
+static size_t distance(const char *a, const char *b)
+{
+        size_t n = strlen(a), m = strlen(b);
+        size_t d[WORD_MAX + 1][WORD_MAX + 1];
+
+        if (n > WORD_MAX || m > WORD_MAX)
+                return SIZE_MAX;
+        for (size_t i = 0; i <= n; i++)
+                for (size_t j = 0; j <= m; j++) {
+                        if (i == 0 || j == 0) {
+                                d[i][j] = i + j;
+                                continue;
+                        }
+                        d[i][j] = MIN(MIN(d[i - 1][j], d[i][j - 1]) + 1,
+                                      d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                                d[i][j] = MIN(d[i][j], d[i - 2][j - 2] + 1);
+                }
+        return d[n][m];
+}
+
+static int unknown_verb(const char *word)
+{
+        size_t best = MIN((size_t)SUGGEST_MAX_DISTANCE, strlen(word) / 2 + 1);
+        const char *nearest = NULL;
+
+        for (const struct verb *verb = verbs; verb->name; verb++) {
+                size_t n = distance(word, verb->name);
+
+                if (n < best || (!nearest && strlen(word) > 1 &&
+                                 strncmp(word, verb->name, strlen(word)) == 0)) {
+                        best = n;
+                        nearest = verb->name;
+                }
+        }
+        if (nearest)
+                return usage_error(NULL, "unknown verb \"%s\": did you mean \"%s\"?", word,
+                                   nearest);
+        return usage_error(NULL, "unknown verb \"%s\"", word);
+}
+
+static int run_verb(const struct settings *settings, int argc, char **argv)
+{
+        if (argc == 0)
+                return usage_error(NULL, "what is to be done? A verb is missing");
+        if (strcmp(argv[0], "help") == 0)
+                return main_help(settings);
+        for (const struct verb *verb = verbs; verb->name; verb++)
+                if (strcmp(argv[0], verb->name) == 0) {
+                        optind = 0;
+                        return verb->run(settings, argc, argv);
+                }
+        return unknown_verb(argv[0]);
+}
+
+enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
+
+static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'},
+        {"name", required_argument, NULL, 'n'},
+        {"timeout", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"no-color", no_argument, NULL, OPTION_NO_COLOR},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+};
+
+/* 1: go on with the verb; 0: done, with *ret_status. */
+static int take_option(int c, struct settings *settings, char **argv, int *ret_status)
+{
+        switch (c) {
+        case 's':
+                settings->address = optarg;
+                break;
+        case 'n':
+                settings->name = optarg;
+                break;
+        case 't':
+                if (parse_time(optarg, &settings->timeout) >= 0 && settings->timeout >= 1000)
+                        break;
+                *ret_status = usage_error(NULL, "-t \"%s\": not a time of 1ms or more", optarg);
+                return 0;
+        case OPTION_JSON:
+                settings->json = true;
+                break;
+        case OPTION_NO_COLOR:
+                settings->color = false;
+                break;
+        case 'h':
+                *ret_status = main_help(settings);
+                return 0;
+        case 'V':
+                (void)printf("busrtctl %s\n", BUSRT_VERSION_STRING);
+                *ret_status = finish_output(EXIT_SUCCESS);
+                return 0;
+        default:
+                *ret_status = option_error(NULL, c, argv);
+                return 0;
+        }
+        return 1;
+}
+
+static bool want_color(void)
+{
+        const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+        return isatty(STDOUT_FILENO) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+int main(int argc, char **argv)
+{
+        struct settings settings = {.timeout = DEFAULT_TIMEOUT_USEC, .color = want_color()};
+        int c, status;
+
+        /* What reads the output may stop reading: that ends this program, without a word. */
+        (void)signal(SIGPIPE, SIG_DFL);
+        (void)setlocale(LC_CTYPE, "");
+        while ((c = getopt_long(argc, argv, "+:s:n:t:hV", options, NULL)) >= 0)
+                if (take_option(c, &settings, argv, &status) == 0)
+                        return status;
+        return run_verb(&settings, argc - optind, argv + optind);
+}
