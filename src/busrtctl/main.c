@@ -21,6 +21,12 @@ struct verb {
 
 /* In the order of --help. */
 static const struct verb verbs[] = {
+        {"listen", "[TOPIC]...", "print what is published, and sent to this client", verb_listen},
+        {"send", "TARGET [PAYLOAD]...", "send a message to one client", verb_send},
+        {"broadcast", "MASK [PAYLOAD]...", "send a message to all clients whose names match",
+         verb_broadcast},
+        {"publish", "TOPIC [PAYLOAD]...", "publish to those who subscribe to the topic",
+         verb_publish},
         {NULL, NULL, NULL, NULL},
 };
 

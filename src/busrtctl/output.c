@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * O_NONBLOCK belongs to the open file, which a shell shares with others: so pipes and terminals are
+ * opened once more. Where that is not allowed, as much is written as poll(2) promises room for.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "basic/macro.h"
+#include "busrtctl/output.h"
+
+void output_open(struct output *output)
+{
+        struct stat st;
+
+        *output = (struct output){.fd = STDOUT_FILENO};
+        (void)signal(SIGPIPE, SIG_IGN);
+        if (fstat(STDOUT_FILENO, &st) < 0 || S_ISSOCK(st.st_mode))
+                return;
+        output->whole = S_ISREG(st.st_mode);
+        if (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO)) {
+                int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+                output->whole = fd >= 0;
+                output->fd = fd >= 0 ? fd : STDOUT_FILENO;
+        }
+}
+
+void output_done(struct output *output)
+{
+        text_done(&output->text);
+        if (output->fd != STDOUT_FILENO)
+                output->fd = close_fd(output->fd);
+}
+
+size_t output_waiting(const struct output *output)
+{
+        return output->text.len - output->start;
+}
+
+/* 1: written, 0: there is no room now. */
+static int write_some(struct output *output)
+{
+        struct pollfd room = {.fd = output->fd, .events = POLLOUT};
+        size_t len = output_waiting(output);
+        ssize_t n;
+
+        if (!output->whole) {
+                len = MIN(len, (size_t)PIPE_BUF);
+                if (poll(&room, 1, 0) == 0)
+                        return 0;
+        }
+        n = write(output->fd, output->text.data + output->start, len);
+        if (n < 0)
+                return errno == EAGAIN ? 0 : errno == EINTR ? 1 : -errno;
+        output->start += (size_t)n;
+        return 1;
+}
+
+int output_write(struct output *output, bool wait)
+{
+        struct pollfd room = {.fd = output->fd, .events = POLLOUT};
+
+        while (output_waiting(output) > 0) {
+                int r = write_some(output);
+
+                if (r < 0)
+                        return r;
+                if (r == 0 && !wait)
+                        return 0;
+                if (r == 0)
+                        (void)poll(&room, 1, -1);
+        }
+        output->text.len = output->start = 0;
+        return output->text.failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Standard output for verbs that must not stand still when its reader does (a pager, a terminal
+ * that is held): what it does not take waits here, and the connection is looked after meanwhile.
+ */
+#pragma once
+
+#include "busrtctl/text.h"
+
+struct output {
+        int fd;
+        bool whole; /* fd does not block: any size may be written */
+        struct text text;
+        size_t start; /* written already */
+};
+
+/* From here on a broken pipe is -EPIPE, no signal. */
+void output_open(struct output *output);
+void output_done(struct output *output);
+/* Bytes that wait. */
+size_t output_waiting(const struct output *output);
+/* Writes what is taken without waiting; with wait, all. 0 or -errno: -EPIPE, nobody reads; -ENOMEM
+ * where text was lost.
+ */
+int output_write(struct output *output, bool wait);

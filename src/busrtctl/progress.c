@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "busrtctl/progress.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "basic/clock.h"
+#include "busrtctl/text.h"
+
+#define REDRAW_USEC 200000
+/* Short runs show nothing. */
+#define FIRST_DRAW_USEC 500000
+
+static uint64_t now_usec(void)
+{
+        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+}
+
+void progress_init(struct progress *progress, uint64_t total, bool verbose)
+{
+        *progress = (struct progress){
+                .start = now_usec(),
+                .total = total,
+                .terminal = isatty(STDERR_FILENO),
+                .verbose = verbose,
+        };
+        progress->drawn = progress->start + FIRST_DRAW_USEC - REDRAW_USEC;
+}
+
+static void print_state(const struct progress *progress, uint64_t now)
+{
+        char messages[TEXT_NUMBER_MAX], bytes[TEXT_NUMBER_MAX], rate[TEXT_NUMBER_MAX];
+        double seconds = now > progress->start ? (double)(now - progress->start) / 1e6 : 1e-6;
+
+        (void)fprintf(stderr, "%s %s, %s, %.1f s, %s per second",
+                      text_count(progress->messages, messages),
+                      progress->messages == 1 ? "message" : "messages",
+                      text_bytes(progress->bytes, bytes), seconds,
+                      text_count((uint64_t)((double)progress->messages / seconds + 0.5), rate));
+        if (progress->total > 1 && progress->messages < progress->total)
+                (void)fprintf(stderr, ", %.0f %%",
+                              100.0 * (double)progress->messages / (double)progress->total);
+}
+
+void progress_update(struct progress *progress)
+{
+        uint64_t now;
+
+        if (!progress->terminal)
+                return;
+        now = now_usec();
+        if (now - progress->drawn < REDRAW_USEC || now < progress->drawn)
+                return;
+        (void)fputs("\r", stderr);
+        print_state(progress, now);
+        (void)fputs("\033[K", stderr);
+        (void)fflush(stderr);
+        progress->drawn = now;
+        progress->shown = true;
+}
+
+void progress_done(struct progress *progress)
+{
+        if (progress->shown)
+                (void)fputs("\r\033[K", stderr);
+        if (!progress->shown && !progress->verbose)
+                return;
+        print_state(progress, now_usec());
+        (void)fputs("\n", stderr);
+}
