@@ -223,6 +223,8 @@ static void print_failure(int error, const char *address, const char *name)
                 (void)fail(0, "%s does not answer: is it a BUS/RT broker, and alive?", where);
         else if (is_path(address))
                 (void)fail_unix(error, where);
+        else if (error == ECONNREFUSED)
+                (void)fail(0, "no broker at %s: nobody listens there", where);
         else if (error == EHOSTUNREACH)
                 (void)fail(0, "%s: no such host (an address is a path, HOST:PORT or [IPV6]:PORT)",
                            where);

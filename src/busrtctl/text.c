@@ -84,30 +84,27 @@ static bool is_disturbing(uint32_t c)
                (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
-static bool is_undisturbing(const void *data, size_t len, bool layout)
+bool text_is_plain(const void *data, size_t len)
 {
         const uint8_t *p = data;
         size_t n;
 
         if (!utf8_is_valid(data, len))
                 return false;
-        for (size_t i = 0; i < len; i += n) {
-                uint32_t c = decode(p + i, &n);
-
-                if (is_disturbing(c) && !(layout && (c == '\n' || c == '\t' || c == '\r')))
+        for (size_t i = 0; i < len; i += n)
+                if (is_disturbing(decode(p + i, &n)))
                         return false;
-        }
         return true;
-}
-
-bool text_is_plain(const void *data, size_t len)
-{
-        return is_undisturbing(data, len, false);
 }
 
 bool text_is_readable(const void *data, size_t len)
 {
-        return is_undisturbing(data, len, true);
+        const uint8_t *p = data;
+
+        for (size_t i = 0; i < len; i++)
+                if (p[i] < 0x20 && !(p[i] == '\n' || p[i] == '\t' || p[i] == '\r' || p[i] == 0x1b))
+                        return false;
+        return utf8_is_valid(data, len);
 }
 
 /* The length of the well-formed character that p begins with, or 0. */

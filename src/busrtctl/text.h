@@ -28,7 +28,8 @@ void text_addf(struct text *text, const char *format, ...) __attribute__((format
 
 /* Valid UTF-8 with nothing in it that moves the cursor or the direction of writing. */
 bool text_is_plain(const void *data, size_t len);
-/* The same, with newlines and tabs allowed. */
+/* Worth showing as text, by text_add_visible(): UTF-8 without controls but those of layout and
+ * colours. */
 bool text_is_readable(const void *data, size_t len);
 
 /* On one line: what is plain stays, all else becomes \n, \t, \x1b …; then backslashes are doubled,

@@ -91,7 +91,7 @@ struct send {
         struct source source;
         struct sender sender;
         struct progress progress;
-        size_t largest; /* payload of the batch */
+        size_t largest; /* payload so far */
 };
 
 enum { OPTION_RATE = 0x100, OPTION_FOR };
@@ -238,6 +238,7 @@ static int send_batch(struct send *send, uint64_t allowed, int *ret_more)
 {
         const char *next, *payload = NULL;
         size_t len = 0, next_len, bytes = 0;
+        bool held = false;
         int r = 0;
 
         *ret_more = 1;
@@ -245,15 +246,16 @@ static int send_batch(struct send *send, uint64_t allowed, int *ret_more)
                 *ret_more = source_next(&send->source, &next, &next_len);
                 if (*ret_more <= 0)
                         break;
-                if (payload)
+                if (held)
                         r = sender_send(&send->sender, payload, len, false);
+                held = true;
                 payload = next;
                 len = next_len;
                 bytes += len;
                 send->largest = MAX(send->largest, len);
                 send->progress.messages++;
         }
-        if (r >= 0 && payload)
+        if (r >= 0 && held)
                 r = sender_send(&send->sender, payload, len, send->auto_ack);
         send->progress.bytes += bytes;
         return r;
@@ -326,7 +328,6 @@ static int send_step(struct send *send)
         if (allowed == 0)
                 return wait_for_turn(send);
         (void)busrt_client_cork(send->sender.client);
-        send->largest = 0;
         r = send_batch(send, allowed, &more);
         (void)busrt_client_uncork(send->sender.client);
         if (r >= 0)
