@@ -56,8 +56,15 @@ LIBRARIES = {
     "json_c": {"busrtctl"},
 }
 
+# Public headers that are inline attachments to a library, which their users link -> what each may include of it.
+ATTACHMENTS = {
+    "include/busrt/sd-event.h": ("systemd/sd-event.h",),
+    "include/busrt/msgpack.h": ("msgpack.h",),
+}
+
 # The public headers: the libraries declare their own in them, the tool is a user of them.
 PUBLIC_HEADER_ROOMS = {"client", "embed", "busrtctl"}
+STANDS_ON = {f"busrt/{os.path.basename(header)}": third_party for header, third_party in ATTACHMENTS.items()}
 
 # The C library's and the kernel's, which belong to nobody.
 LIBC = set("""
@@ -116,18 +123,29 @@ def third_party_rooms(name):
     return THIRD_PARTY[max(starts, key=len)] if starts else None
 
 
-def check_angle(room, name):
-    """What is wrong with `#include <name>` in this room, or None. Room None: a public header."""
+def check_attachment(room, name):
+    """The same for a public header that stands on a third-party one: only where that may be included, too."""
+    for third_party in STANDS_ON.get(name, ()):
+        rooms = third_party_rooms(third_party)
+        if room not in rooms:
+            who = room or "another public header"
+            return f"<{name}> stands on <{third_party}>, which belongs to {', '.join(sorted(rooms))}, not to {who}"
+    return None
+
+
+def check_angle(room, name, attached=()):
+    """What is wrong with `#include <name>` in this room, or None. Room None: a public header, and the third-party
+    headers that it is there to attach."""
     if name in MISTAKEN:
         return f"<{name}> {MISTAKEN[name]}"
     if name.startswith("busrt/"):
         if room is None or room in PUBLIC_HEADER_ROOMS:
-            return None
+            return check_attachment(room, name)
         return f"<{name}> is public: {room} lies below the libraries and may not use it"
     rooms = third_party_rooms(name)
     if rooms is not None:
         if room is None:
-            return f"a public header may not include <{name}>"
+            return None if name in attached else f"a public header may not include <{name}>"
         if room not in rooms:
             return f"<{name}> belongs to {', '.join(sorted(rooms))}, not to {room}"
         return None
@@ -178,7 +196,7 @@ def check_sources(root):
                     if quoted:
                         wrong = check_quoted(root, path, room, quoted)
                     elif angle:
-                        wrong = check_angle(room, angle)
+                        wrong = check_angle(room, angle, ATTACHMENTS.get(relative, ()))
                     else:
                         wrong = f"an include by macro cannot be checked: {other.strip()}"
                     if wrong:

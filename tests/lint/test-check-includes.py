@@ -84,6 +84,21 @@ class Includes(unittest.TestCase):
         self.wrong("public header", {"include/busrt/client.h": "#include <systemd/sd-event.h>\n"})
         self.wrong("is public", {"src/engine/engine.c": "#include <busrt/client.h>\n"})
 
+    def test_attachments_may_include_what_they_attach_and_nothing_else(self):
+        self.fine({"include/busrt/sd-event.h": "#include <systemd/sd-event.h>\n#include <busrt/client.h>\n"})
+        self.fine({"include/busrt/msgpack.h": "#include <msgpack.h>\n"})
+        self.wrong("public header", {"include/busrt/sd-event.h": "#include <systemd/sd-bus.h>\n"})
+        self.wrong("public header", {"include/busrt/sd-event.h": "#include <msgpack.h>\n"})
+        self.wrong("public header", {"include/busrt/msgpack.h": "#include <msgpack/pack.h>\n"})
+        self.wrong("public header", {"include/other/msgpack.h": "#include <msgpack.h>\n"})
+
+    def test_attachments_are_used_where_what_they_attach_may_be(self):
+        self.fine({"src/busrtctl/main.c": "#include <busrt/sd-event.h>\n#include <busrt/msgpack.h>\n"})
+        self.wrong("belongs to broker-rpc, busrtctl, not to client",
+                   {"src/client/call.c": "#include <busrt/msgpack.h>\n"})
+        self.wrong("belongs to busrtctl, busrtd, not to client", {"src/client/loop.c": "#include <busrt/sd-event.h>\n"})
+        self.wrong("not to another public header", {"include/busrt/rpc.h": "#include <busrt/msgpack.h>\n"})
+
     def test_a_build_file_that_links_a_later_room_is_caught(self):
         self.fine({"src/wire/meson.build": "wire = declare_dependency(link_with: x, dependencies: [basic])\n"})
         self.wrong("wire may not link engine",
