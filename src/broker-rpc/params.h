@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The parameters of client.list, read where they lie.
- *
- * The reader is our own: msgpack-c's allocates what a header claims (an array of 2^28 nils in five
- * bytes is 4 GiB) and stops at 32 levels, where the reference reads 1023. This one allocates
- * nothing, and what it skips is paid from the request's steps.
- */
+/* The parameters of client.list, read where they lie. Nothing is allocated, and what is skipped is
+ * paid from the request's steps. 1023 levels are read, as the reference does. */
 #pragma once
 
 #include <stddef.h>
