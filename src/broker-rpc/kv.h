@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parameters as people type them: "speed=5 name=pump on=true" becomes a MessagePack map. Values are
- * read as the reference reads them (docs/protocol.md, 7): true and false, an integer of 64 bits,
- * else a number as Rust writes it (inf, nan, 1e3, .5), else text.
+ * read as basic/word.h says.
  */
 #pragma once
 
