@@ -214,6 +214,49 @@ void fake_deliver(struct fake *fake, uint8_t kind, const void *body, size_t len)
         fake_send(fake, body, len);
 }
 
+uint32_t fake_call_id(struct fake *fake, const struct fake_frame *call)
+{
+        const uint8_t *end = memchr(call->body, 0, call->length);
+
+        if (!end || call->length - (size_t)(end - call->body) < 8 || end[1] != 1)
+                fake_wrong(fake, "a call was expected");
+        return le32_get(end + 2);
+}
+
+/* sender, 00, kind, id, and what follows: a short frame. */
+static void send_rpc(struct fake *fake, const char *sender, uint8_t kind, uint32_t id,
+                     const void *data, size_t len)
+{
+        size_t sender_len = strlen(sender) + 1;
+        uint8_t body[512];
+
+        memcpy(body, sender, sender_len);
+        body[sender_len] = kind;
+        le32_put(body + sender_len + 1, id);
+        memcpy(body + sender_len + 5, data, len);
+        fake_deliver(fake, 0x12, body, sender_len + 5 + len);
+}
+
+void fake_reply(struct fake *fake, const char *sender, uint8_t kind, uint32_t id, const void *data,
+                size_t len)
+{
+        send_rpc(fake, sender, kind, id, data, len);
+}
+
+void fake_request(struct fake *fake, const char *sender, uint32_t id, const char *method)
+{
+        send_rpc(fake, sender, 1, id, method, strlen(method) + 1);
+}
+
+void fake_serve_call(struct fake *fake, const void *result, size_t len)
+{
+        struct fake_frame f = fake_frame(fake);
+        uint32_t id = fake_call_id(fake, &f);
+
+        fake_ack(fake, f.op, 1);
+        fake_reply(fake, "you", 0x11, id, result, len);
+}
+
 void fake_acknowledge_all(struct fake *fake)
 {
         for (;;) {

@@ -82,6 +82,15 @@ void fake_ack(struct fake *fake, uint32_t op, uint8_t code);
 void fake_header(struct fake *fake, uint8_t kind, uint32_t length, uint8_t last);
 /* body: sender, 00, …, payload. */
 void fake_deliver(struct fake *fake, uint8_t kind, const void *body, size_t len);
+/* The id of the call that this frame of the client's is. */
+uint32_t fake_call_id(struct fake *fake, const struct fake_frame *call);
+/* A reply (kind 11) or error reply (12, its code the first two bytes) by that sender. */
+void fake_reply(struct fake *fake, const char *sender, uint8_t kind, uint32_t id, const void *data,
+                size_t len);
+/* A request to the client; id 0 wants no reply. */
+void fake_request(struct fake *fake, const char *sender, uint32_t id, const char *method);
+/* Takes a call to "you", acknowledges it, and replies so. */
+void fake_serve_call(struct fake *fake, const void *result, size_t len);
 /* Acknowledges what wants to be, for ever. */
 _Noreturn void fake_acknowledge_all(struct fake *fake);
 
