@@ -152,6 +152,13 @@ void fake_expect(struct fake *fake, const void *bytes, size_t len)
                 fake_wrong(fake, "other bytes than expected");
 }
 
+bool fake_has_input(struct fake *fake)
+{
+        struct pollfd p = {.fd = fake->fd, .events = POLLIN};
+
+        return poll(&p, 1, 0) > 0;
+}
+
 void fake_handshake(struct fake *fake)
 {
         uint8_t len[2];
@@ -429,6 +436,13 @@ void fake_wait(struct fake *fake)
         if (!p[0].revents)
                 fail_msg("the script ended early");
         take_one(fake->reached);
+}
+
+bool fake_has_signalled(struct fake *fake)
+{
+        struct pollfd p = {.fd = fake->reached, .events = POLLIN};
+
+        return poll(&p, 1, 0) > 0;
 }
 
 void fake_go(struct fake *fake)

@@ -48,6 +48,7 @@ int fake_take_fd(struct fake *fake);
  * fake_pause() one fake_go(). */
 void fake_wait(struct fake *fake);
 void fake_go(struct fake *fake);
+bool fake_has_signalled(struct fake *fake);
 /* Bytes sent and received when the script ended. */
 size_t fake_await_end(struct fake *fake);
 
@@ -59,6 +60,7 @@ void fake_pause(struct fake *fake);
 void fake_send(struct fake *fake, const void *bytes, size_t len);
 /* Reads so many bytes, and compares them. */
 void fake_expect(struct fake *fake, const void *bytes, size_t len);
+bool fake_has_input(struct fake *fake);
 /* Says once why the client is wrong, and ends the script. */
 _Noreturn void fake_wrong(struct fake *fake, const char *why);
 _Noreturn void fake_die(struct fake *fake, enum fake_end how);
