@@ -264,6 +264,23 @@ void fake_serve_call(struct fake *fake, const void *result, size_t len)
         fake_reply(fake, "you", 0x11, id, result, len);
 }
 
+/* Of a short call with the method "m". */
+void fake_echo_all(struct fake *fake)
+{
+        for (;;) {
+                struct fake_frame f = fake_frame(fake);
+                const uint8_t *rpc = memchr(f.body, 0, f.length);
+                bool is_call =
+                        (f.flags & 0x3f) == 0x12 && f.body + f.length - rpc >= 8 && rpc[1] == 1;
+
+                if (f.flags & PROCESSED)
+                        fake_ack(fake, f.op, 1);
+                if (is_call && le32_get(rpc + 2) != 0)
+                        fake_reply(fake, (const char *)f.body, 0x11, le32_get(rpc + 2), rpc + 8,
+                                   (size_t)(f.body + f.length - rpc) - 8);
+        }
+}
+
 void fake_acknowledge_all(struct fake *fake)
 {
         for (;;) {

@@ -93,6 +93,8 @@ void fake_reply(struct fake *fake, const char *sender, uint8_t kind, uint32_t id
 void fake_request(struct fake *fake, const char *sender, uint32_t id, const char *method);
 /* Takes a call to "you", acknowledges it, and replies so. */
 void fake_serve_call(struct fake *fake, const void *result, size_t len);
+/* Acknowledges what wants to be, and gives calls their params back, for ever. */
+_Noreturn void fake_echo_all(struct fake *fake);
 /* Acknowledges what wants to be, for ever. */
 _Noreturn void fake_acknowledge_all(struct fake *fake);
 
