@@ -61,19 +61,19 @@ static inline void busrt_params_done(busrt_params *params)
 }
 
 /* Internal: r of a pack function; an error stays until busrt_params_done(). */
-static inline int busrt_params_keep(busrt_params *params, int r)
+static inline int busrt_internal_keep(busrt_params *params, int r)
 {
         if (r < 0 && params->error == 0)
                 params->error = -ENOMEM;
         return params->error;
 }
 
-static inline int busrt_params_pack_text(busrt_params *params, const char *text, size_t len)
+static inline int busrt_internal_pack_text(busrt_params *params, const char *text, size_t len)
 {
         if (len > UINT32_MAX)
                 return params->error = -EMSGSIZE;
-        busrt_params_keep(params, msgpack_pack_str(&params->packer, len));
-        return busrt_params_keep(params, msgpack_pack_str_body(&params->packer, text, len));
+        busrt_internal_keep(params, msgpack_pack_str(&params->packer, len));
+        return busrt_internal_keep(params, msgpack_pack_str_body(&params->packer, text, len));
 }
 
 /* Adds a key, and returns where its one value is to be packed by msgpack-c's own functions: for
@@ -82,7 +82,7 @@ static inline msgpack_packer *busrt_params_add(busrt_params *params, const char 
 {
         msgpack_packer_init(&params->packer, &params->pairs, msgpack_sbuffer_write);
         params->n_pairs++;
-        busrt_params_pack_text(params, key, strlen(key));
+        busrt_internal_pack_text(params, key, strlen(key));
         return &params->packer;
 }
 
@@ -90,17 +90,20 @@ static inline msgpack_packer *busrt_params_add(busrt_params *params, const char 
  * busrt_params_get(). -ENOMEM; -EMSGSIZE: 2^32 bytes or more. */
 static inline int busrt_params_add_int(busrt_params *params, const char *key, int64_t value)
 {
-        return busrt_params_keep(params, msgpack_pack_int64(busrt_params_add(params, key), value));
+        return busrt_internal_keep(params,
+                                   msgpack_pack_int64(busrt_params_add(params, key), value));
 }
 
 static inline int busrt_params_add_uint(busrt_params *params, const char *key, uint64_t value)
 {
-        return busrt_params_keep(params, msgpack_pack_uint64(busrt_params_add(params, key), value));
+        return busrt_internal_keep(params,
+                                   msgpack_pack_uint64(busrt_params_add(params, key), value));
 }
 
 static inline int busrt_params_add_double(busrt_params *params, const char *key, double value)
 {
-        return busrt_params_keep(params, msgpack_pack_double(busrt_params_add(params, key), value));
+        return busrt_internal_keep(params,
+                                   msgpack_pack_double(busrt_params_add(params, key), value));
 }
 
 /* value: 0 is false, all else true. */
@@ -108,8 +111,8 @@ static inline int busrt_params_add_bool(busrt_params *params, const char *key, i
 {
         msgpack_packer *packer = busrt_params_add(params, key);
 
-        return busrt_params_keep(params,
-                                 value ? msgpack_pack_true(packer) : msgpack_pack_false(packer));
+        return busrt_internal_keep(params,
+                                   value ? msgpack_pack_true(packer) : msgpack_pack_false(packer));
 }
 
 /* value: UTF-8; NULL is nil. */
@@ -118,8 +121,8 @@ static inline int busrt_params_add_string(busrt_params *params, const char *key,
         msgpack_packer *packer = busrt_params_add(params, key);
 
         if (value == NULL)
-                return busrt_params_keep(params, msgpack_pack_nil(packer));
-        return busrt_params_pack_text(params, value, strlen(value));
+                return busrt_internal_keep(params, msgpack_pack_nil(packer));
+        return busrt_internal_pack_text(params, value, strlen(value));
 }
 
 static inline int busrt_params_add_bytes(busrt_params *params, const char *key, const void *data,
@@ -129,8 +132,8 @@ static inline int busrt_params_add_bytes(busrt_params *params, const char *key, 
 
         if (len > UINT32_MAX)
                 return params->error = -EMSGSIZE;
-        busrt_params_keep(params, msgpack_pack_bin(packer, len));
-        return busrt_params_keep(params, msgpack_pack_bin_body(packer, data, len));
+        busrt_internal_keep(params, msgpack_pack_bin(packer, len));
+        return busrt_internal_keep(params, msgpack_pack_bin_body(packer, data, len));
 }
 
 /* The map so far, as *ret of that many pieces: what the functions of libbusrt take. It points into

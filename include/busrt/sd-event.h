@@ -28,49 +28,49 @@ extern "C" {
 #define BUSRT_SD_EVENT_CLOCK 1
 
 /* Internal: what hangs on the I/O source. */
-struct busrt_sd_event_attachment {
+struct busrt_internal_attachment {
         busrt_client *client;
         sd_event_source *io;   /* owns this; not counted */
         sd_event_source *time; /* one reference */
 };
 
-static inline void busrt_sd_event_off(struct busrt_sd_event_attachment *a)
+static inline void busrt_internal_off(struct busrt_internal_attachment *a)
 {
         sd_event_source_set_enabled(a->io, SD_EVENT_OFF);
         sd_event_source_set_enabled(a->time, SD_EVENT_OFF);
 }
 
 /* A closed client has told its state handler why. It has nothing more to say, the loop goes on. */
-static inline int busrt_sd_event_run(struct busrt_sd_event_attachment *a)
+static inline int busrt_internal_run(struct busrt_internal_attachment *a)
 {
         /* A handler may detach, which takes the attachment away. */
         sd_event_source *keep = sd_event_source_ref(a->io);
 
         if (busrt_client_process(a->client) < 0)
-                busrt_sd_event_off(a);
+                busrt_internal_off(a);
         sd_event_source_unref(keep);
         return 0;
 }
 
-static inline int busrt_sd_event_on_io(sd_event_source *source, int fd, uint32_t revents,
+static inline int busrt_internal_on_io(sd_event_source *source, int fd, uint32_t revents,
                                        void *userdata)
 {
         (void)source;
         (void)fd;
         (void)revents;
-        return busrt_sd_event_run((struct busrt_sd_event_attachment *)userdata);
+        return busrt_internal_run((struct busrt_internal_attachment *)userdata);
 }
 
-static inline int busrt_sd_event_on_time(sd_event_source *source, uint64_t usec, void *userdata)
+static inline int busrt_internal_on_time(sd_event_source *source, uint64_t usec, void *userdata)
 {
         (void)source;
         (void)usec;
-        return busrt_sd_event_run((struct busrt_sd_event_attachment *)userdata);
+        return busrt_internal_run((struct busrt_internal_attachment *)userdata);
 }
 
-static inline int busrt_sd_event_on_prepare(sd_event_source *source, void *userdata)
+static inline int busrt_internal_on_prepare(sd_event_source *source, void *userdata)
 {
-        struct busrt_sd_event_attachment *a = (struct busrt_sd_event_attachment *)userdata;
+        struct busrt_internal_attachment *a = (struct busrt_internal_attachment *)userdata;
         uint64_t usec;
 
         (void)source;
@@ -83,15 +83,15 @@ static inline int busrt_sd_event_on_prepare(sd_event_source *source, void *userd
         return sd_event_source_set_enabled(a->time, SD_EVENT_ONESHOT);
 }
 
-static inline void busrt_sd_event_destroy(void *userdata)
+static inline void busrt_internal_destroy(void *userdata)
 {
-        struct busrt_sd_event_attachment *a = (struct busrt_sd_event_attachment *)userdata;
+        struct busrt_internal_attachment *a = (struct busrt_internal_attachment *)userdata;
 
         sd_event_source_disable_unref(a->time);
         free(a);
 }
 
-static inline int busrt_sd_event_fill(struct busrt_sd_event_attachment *a, sd_event *event,
+static inline int busrt_internal_fill(struct busrt_internal_attachment *a, sd_event *event,
                                       int64_t priority)
 {
         int fd = busrt_client_get_fd(a->client), r;
@@ -99,19 +99,19 @@ static inline int busrt_sd_event_fill(struct busrt_sd_event_attachment *a, sd_ev
         if (fd < 0)
                 return fd;
         r = sd_event_add_time(event, &a->time, BUSRT_SD_EVENT_CLOCK, 0, BUSRT_SD_EVENT_ACCURACY,
-                              busrt_sd_event_on_time, a);
+                              busrt_internal_on_time, a);
         if (r < 0)
                 return r;
         /* POLLIN and EPOLLIN are the same bit, as poll(2)'s other events are epoll(7)'s. */
         r = sd_event_add_io(event, &a->io, fd, (uint32_t)busrt_client_get_events(a->client),
-                            busrt_sd_event_on_io, a);
+                            busrt_internal_on_io, a);
         if (r < 0)
                 return r;
         r = sd_event_source_set_priority(a->time, priority);
         if (r >= 0)
                 r = sd_event_source_set_priority(a->io, priority);
         if (r >= 0)
-                r = sd_event_source_set_prepare(a->io, busrt_sd_event_on_prepare);
+                r = sd_event_source_set_prepare(a->io, busrt_internal_on_prepare);
         return r;
 }
 
@@ -126,22 +126,22 @@ static inline int busrt_sd_event_fill(struct busrt_sd_event_attachment *a, sd_ev
 static inline int busrt_client_attach_event(busrt_client *client, sd_event *event, int64_t priority,
                                             sd_event_source **ret)
 {
-        struct busrt_sd_event_attachment *a;
+        struct busrt_internal_attachment *a;
         sd_event *loop = NULL;
         int r;
 
         if (client == NULL || ret == NULL)
                 return -EINVAL;
-        a = (struct busrt_sd_event_attachment *)calloc(1, sizeof(*a));
+        a = (struct busrt_internal_attachment *)calloc(1, sizeof(*a));
         if (a == NULL)
                 return -ENOMEM;
         a->client = client;
         r = event ? 0 : sd_event_default(&loop);
         if (r >= 0)
-                r = busrt_sd_event_fill(a, event ? event : loop, priority);
+                r = busrt_internal_fill(a, event ? event : loop, priority);
         sd_event_unref(loop); /* its sources hold it */
         if (r >= 0)
-                r = sd_event_source_set_destroy_callback(a->io, busrt_sd_event_destroy);
+                r = sd_event_source_set_destroy_callback(a->io, busrt_internal_destroy);
         if (r < 0) {
                 sd_event_source_disable_unref(a->io);
                 sd_event_source_disable_unref(a->time);
