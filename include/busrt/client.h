@@ -123,14 +123,17 @@ int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler han
 /* address (docs/protocol.md, 8): a path that begins with '/' or ends in .sock, .socket or .ipc is a
  * UNIX socket, anything else host:port; NULL is the first that is there of $BUSRT_SOCKET,
  * $XDG_RUNTIME_DIR/busrt/bus.sock and /run/busrt/bus.sock. Blocks until the client is registered,
- * for the client's timeout at the most. Once per client (-EALREADY, -EISCONN). Errors:
- * connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws:// and
- * wss://, and the broker's answers. */
+ * for the client's timeout at the most. Once per client: -EALREADY while it connects, -EISCONN when
+ * it has, -ENOTCONN when it is closed, as it is after any failure but of the address's form.
+ * Errors: connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws://
+ * and wss://, and the broker's answers. */
 int busrt_client_connect(busrt_client *client, const char *address);
 /* The same, but only started: the state handler, or busrt_client_get_state(), tells how it ends. A
  * host's name is looked up first, which may block: give a number where that matters. */
 int busrt_client_connect_start(busrt_client *client, const char *address);
-/* The same over a stream socket that is connected already. Taken on success; made non-blocking. */
+/* As busrt_client_connect(), over a stream socket that is connected already. It is the client's on
+ * success (and made non-blocking), and the caller's otherwise. -EBADF, -ENOTSOCK; -EINVAL: not a
+ * stream. */
 int busrt_client_connect_fd(busrt_client *client, int fd);
 
 /* Closes at once, from any thread. All that waits ends with -ECONNRESET; busrt_client_error() is
@@ -185,7 +188,8 @@ enum busrt_qos {
  * Without "processed" there is no acknowledgement: ret_op must be NULL, and 0 says that the frame
  * is on its way. In a handler, ret_op may not be NULL with "processed" (-EDEADLK).
  *
- * Sending tries to write at once, and keeps what the socket does not take. When the send buffer is
+ * Sending tries to write at once, and keeps what the socket does not take; in a handler that others
+ * follow, what is sent goes out with what they send. When the send buffer is
  * full, it waits for room, for the client's timeout; in a handler, and with BUSRT_QOS_DONTWAIT, it
  * is -EAGAIN. An empty buffer takes any one legal frame. A wait reads what comes, too. -EMSGSIZE:
  * the frame is longer than the client allows.
@@ -225,11 +229,11 @@ int busrt_op_wait(busrt_op *op, uint64_t timeout);
 /* -EINPROGRESS, or what busrt_op_wait() would return. Processes nothing. */
 int busrt_op_result(busrt_op *op);
 /* Called once, from busrt_client_process(), with the result; at once in the next one if it is there
- * already. The operation holds itself until then. */
+ * already. The operation holds itself until then. NULL takes the handler back. -EALREADY: one was
+ * called. */
 typedef void (*busrt_op_handler)(busrt_op *op, int result, void *userdata);
 int busrt_op_set_handler(busrt_op *op, busrt_op_handler handler, void *userdata);
-/* Handlers run no more for it if nobody else holds it and none is set. Both return their argument
- * or NULL. */
+/* A handler that is set runs all the same. They return their argument, and NULL. */
 busrt_op *busrt_op_ref(busrt_op *op);
 busrt_op *busrt_op_unref(busrt_op *op);
 
@@ -239,7 +243,7 @@ int busrt_client_cork(busrt_client *client);
 int busrt_client_uncork(busrt_client *client);
 /* Waits until all that was sent is written to the socket. */
 int busrt_client_flush(busrt_client *client, uint64_t timeout);
-/* Bytes that wait to be written, or -errno. */
+/* Bytes that wait to be written, 0 also without a connection. -EINVAL, -ECHILD. */
 ssize_t busrt_client_get_unsent(busrt_client *client);
 
 /* --- Frames received --- */

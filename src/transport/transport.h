@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -41,6 +42,31 @@ int transport_listen_tcp(const char *address, const char **ret_error);
  * gone. A stale one is replaced (-EADDRINUSE: somebody reads from it). -EEXIST: something else is
  * there. */
 int transport_open_fifo(const char *path, const char **ret_error);
+
+/* Where an address leads: sockets' names to be tried in order. */
+struct transport_target {
+        enum transport_kind kind;
+        int len;
+        union {
+                struct sockaddr any;
+                struct sockaddr_storage storage;
+        } name;
+};
+
+#define TRANSPORT_TARGETS_MAX 8
+
+/* The targets of a UNIX or TCP address: their number, at least 1. A host's name is looked up, which
+ * may block. -EHOSTUNREACH: it does not resolve. */
+int transport_resolve(const struct transport_address *address,
+                      struct transport_target ret[TRANSPORT_TARGETS_MAX]);
+/* Starts to connect: a non-blocking, close-on-exec fd, which becomes writable when the connection
+ * stands or has failed (*ret_pending), or stands already. -EAGAIN: the listener's queue is full
+ * (UNIX), try again. */
+int transport_connect(const struct transport_target *target, bool *ret_pending);
+/* How a pending connection ended, once the fd is writable: 0 or -errno. */
+int transport_connected(int fd);
+/* A TCP connection whose bytes are not acknowledged for that long is ended by the kernel. */
+void transport_give_up_after(int fd, unsigned msec);
 
 struct transport_peer {
         enum transport_kind kind;

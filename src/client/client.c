@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's life, its settings, its lock and its end. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "basic/utf8.h"
+#include "client/internal.h"
+#include "wire/handshake.h"
+
+#define TIMEOUT_DEFAULT (5 * USEC_PER_SEC)
+#define PING_INTERVAL_DEFAULT USEC_PER_SEC
+#define SEND_BUFFER_DEFAULT ((size_t)4 << 20)
+#define RECEIVE_BUFFER_DEFAULT ((size_t)64 << 20)
+#define MAX_FRAME_DEFAULT ((size_t)64 << 20)
+#define FORK_MARK_SIZE 1 /* of a page */
+
+/* --- The lock --- */
+
+int client_lock(busrt_client *c)
+{
+        if (!c)
+                return -EINVAL;
+        if (client_forked(c))
+                return -ECHILD;
+        pthread_mutex_lock(&c->lock);
+        return 0;
+}
+
+int client_unlock(busrt_client *c, int r)
+{
+        _cleanup_free_ char *text = TAKE_PTR(c->log_text);
+        busrt_log_handler handler = c->on_log;
+        void *data = c->on_log_data;
+        enum busrt_log_level level = c->log_level;
+
+        pthread_mutex_unlock(&c->lock);
+        if (text && handler)
+                handler(c, level, text, data);
+        return r;
+}
+
+void client_log(busrt_client *c, enum busrt_log_level level, const char *format, ...)
+{
+        va_list args;
+
+        if (!c->on_log || c->log_text)
+                return;
+        va_start(args, format);
+        if (vasprintf(&c->log_text, format, args) < 0)
+                c->log_text = NULL;
+        va_end(args);
+        c->log_level = level;
+}
+
+int client_is_live(const busrt_client *c)
+{
+        return c->state == BUSRT_STATE_CONNECTED && !c->output.broken ? 0 : -ENOTCONN;
+}
+
+bool client_in_handler(const busrt_client *c)
+{
+        return c->dispatching && pthread_equal(c->dispatcher, pthread_self());
+}
+
+uint64_t client_deadline(const busrt_client *c, uint64_t timeout)
+{
+        if (timeout == BUSRT_TIMEOUT_DEFAULT)
+                timeout = c->timeout;
+        return timeout == 0 ? 0 : usec_after(now_usec(), timeout);
+}
+
+/* --- Making --- */
+
+static bool name_is_valid(const char *name, size_t len)
+{
+        if (len == 0 || name[0] == '.' || !utf8_is_valid(name, len))
+                return false;
+        for (size_t i = 0; i < len; i++)
+                if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+                        return false;
+        return true;
+}
+
+/* A page that the kernel wipes in a child. */
+static const unsigned char *fork_mark_new(void)
+{
+        unsigned char *page = mmap(NULL, FORK_MARK_SIZE, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (page == MAP_FAILED)
+                return NULL;
+        if (madvise(page, FORK_MARK_SIZE, MADV_WIPEONFORK) < 0) {
+                int saved = errno;
+
+                (void)munmap(page, FORK_MARK_SIZE);
+                errno = saved;
+                return NULL;
+        }
+        *page = 1;
+        return page;
+}
+
+static void client_free_memory(busrt_client *c)
+{
+        struct event *event;
+
+        while ((event = STAILQ_FIRST(&c->spare))) {
+                STAILQ_REMOVE_HEAD(&c->spare, link);
+                free(container_of(event, busrt_frame, event));
+        }
+        input_done(&c->input);
+        free(c->output.data);
+        slots_done(&c->slots);
+        free(c->log_text);
+        free(c->address);
+        free(c->name);
+        pthread_cond_destroy(&c->changed);
+        pthread_mutex_destroy(&c->lock);
+        if (c->fork_mark)
+                (void)munmap((void *)(uintptr_t)c->fork_mark, FORK_MARK_SIZE);
+        free(c);
+}
+
+busrt_client *client_ref(busrt_client *c)
+{
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+        return c;
+}
+
+busrt_client *client_unref(busrt_client *c)
+{
+        if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+                client_free_memory(c);
+        return NULL;
+}
+
+static void client_close_fds(busrt_client *c)
+{
+        c->fd = close_fd(c->fd);
+        c->epoll_fd = close_fd(c->epoll_fd);
+        c->loop_fd = close_fd(c->loop_fd);
+        c->poke_fd = close_fd(c->poke_fd);
+}
+
+static void client_discardp(busrt_client **c)
+{
+        if (!*c)
+                return;
+        client_close_fds(*c);
+        *c = client_unref(*c);
+}
+
+static int init_lock(busrt_client *c)
+{
+        pthread_condattr_t attr;
+
+        pthread_mutex_init(&c->lock, NULL);
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&c->changed, &attr);
+        pthread_condattr_destroy(&attr);
+        return 0;
+}
+
+static int init_fds(busrt_client *c)
+{
+        struct epoll_event event = {.events = EPOLLIN};
+
+        c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        c->loop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        c->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (c->epoll_fd < 0 || c->loop_fd < 0 || c->poke_fd < 0 ||
+            epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->loop_fd, &event) < 0)
+                return -errno;
+        return 0;
+}
+
+static int client_make(const char *name, size_t len, busrt_client **ret)
+{
+        _cleanup_(client_discardp) busrt_client *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        atomic_init(&c->refs, 1);
+        c->fd = c->epoll_fd = c->loop_fd = c->poke_fd = -1;
+        c->timeout = TIMEOUT_DEFAULT;
+        c->ping_interval = PING_INTERVAL_DEFAULT;
+        c->send_buffer = SEND_BUFFER_DEFAULT;
+        c->receive_buffer = RECEIVE_BUFFER_DEFAULT;
+        c->max_frame = MAX_FRAME_DEFAULT;
+        c->next_ping = UINT64_MAX;
+        c->told_connected = true;
+        STAILQ_INIT(&c->events);
+        STAILQ_INIT(&c->inbox);
+        STAILQ_INIT(&c->spare);
+        init_lock(c);
+        c->fork_mark = fork_mark_new();
+        if (!c->fork_mark)
+                return -errno;
+        c->name = strndup(name, len);
+        if (!c->name)
+                return -ENOMEM;
+        r = init_fds(c);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+PUBLIC int busrt_client_new(const char *name, busrt_client **ret)
+{
+        size_t len;
+
+        if (!name || !ret)
+                return -EINVAL;
+        len = strlen(name);
+        if (len > WIRE_NAME_MAX)
+                return -ENAMETOOLONG;
+        return name_is_valid(name, len) ? client_make(name, len, ret) : -EINVAL;
+}
+
+PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix, busrt_client **ret)
+{
+        _cleanup_free_ char *name = NULL;
+        busrt_client *c;
+        int r;
+
+        if (!primary || !ret || (suffix && suffix[0] == '\0'))
+                return -EINVAL;
+        if (client_forked(primary))
+                return -ECHILD;
+        if (suffix)
+                r = asprintf(&name, "%s" WIRE_SECONDARY_SEPARATOR "%s", primary->name, suffix);
+        else
+                r = asprintf(&name, "%s" WIRE_SECONDARY_SEPARATOR "%u", primary->name,
+                             atomic_fetch_add(&primary->secondaries, 1));
+        if (r < 0) {
+                name = NULL;
+                return -ENOMEM;
+        }
+        r = busrt_client_new(name, &c);
+        if (r < 0)
+                return r;
+        pthread_mutex_lock(&primary->lock);
+        c->timeout = primary->timeout;
+        c->ping_interval = primary->ping_interval;
+        c->busy_poll = primary->busy_poll;
+        c->send_buffer = primary->send_buffer;
+        c->receive_buffer = primary->receive_buffer;
+        c->max_frame = primary->max_frame;
+        pthread_mutex_unlock(&primary->lock);
+        *ret = c;
+        return 0;
+}
+
+/* --- The end --- */
+
+static void close_socket(busrt_client *c)
+{
+        if (c->fd >= 0 && c->interest)
+                (void)epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+        c->interest = 0;
+        c->fd = close_fd(c->fd);
+}
+
+static void finish_pending(busrt_client *c, struct pending *item)
+{
+        if (item->kind == PENDING_OP)
+                op_finish(container_of(item, busrt_op, pending), -ECONNRESET);
+        else
+                call_fail(container_of(item, busrt_call, pending), -ECONNRESET);
+}
+
+void client_close(busrt_client *c, int error)
+{
+        if (c->state == BUSRT_STATE_CLOSED)
+                return;
+        if (error == -ECONNRESET)
+                client_log(c, BUSRT_LOG_WARNING, "%s: %s closed the connection", c->name,
+                           c->address);
+        else if (error != -ESHUTDOWN)
+                client_log(c, BUSRT_LOG_ERROR, "%s: connection to %s: %s", c->name, c->address,
+                           busrt_strerror(error));
+        c->state = BUSRT_STATE_CLOSED;
+        c->error = error;
+        c->output.start = c->output.end = 0;
+        c->output.broken = true;
+        c->next_ping = UINT64_MAX;
+        for (uint32_t i = 0; i < c->slots.size; i++)
+                if (c->slots.slot[i])
+                        finish_pending(c, c->slots.slot[i]);
+        if (c->fd >= 0)
+                (void)shutdown(c->fd, SHUT_RDWR);
+        /* Whoever reads it may be in recv(2) now, and closes it afterwards. */
+        if (c->reading)
+                client_wake_reader(c);
+        else
+                close_socket(c);
+        client_wake_loop(c);
+        client_changed(c);
+}
+
+bool reader_enter(busrt_client *c)
+{
+        if (c->reading)
+                return false;
+        c->reading = true;
+        return true;
+}
+
+void reader_leave(busrt_client *c)
+{
+        c->reading = false;
+        if (c->state == BUSRT_STATE_CLOSED)
+                close_socket(c);
+        else
+                client_update_interest(c);
+        client_changed(c);
+}
+
+PUBLIC int busrt_client_disconnect(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        r = client->state == BUSRT_STATE_NEW ? -ENOTCONN : 0;
+        if (r == 0)
+                client_close(client, -ESHUTDOWN);
+        return client_unlock(client, r);
+}
+
+PUBLIC busrt_client *busrt_client_free(busrt_client *client)
+{
+        if (!client)
+                return NULL;
+        if (client_forked(client)) {
+                /* The rest may have been in any state when the process forked. */
+                client_close_fds(client);
+                return NULL;
+        }
+        pthread_mutex_lock(&client->lock);
+        client->on_log = NULL;
+        client->gone = true;
+        client_close(client, -ESHUTDOWN);
+        if (client_in_handler(client)) {
+                client->freed = true;
+                return client_unlock(client, 0), NULL;
+        }
+        events_drop(client);
+        client_close_fds(client);
+        pthread_mutex_unlock(&client->lock);
+        return client_unref(client);
+}
+
+/* --- Settings --- */
+
+/* Locks, for a setting that is fixed once the client connects. */
+static int lock_new(busrt_client *c, bool valid)
+{
+        int r = client_lock(c);
+
+        if (r < 0)
+                return r;
+        if (!valid)
+                return client_unlock(c, -EINVAL);
+        return c->state == BUSRT_STATE_NEW ? 0 : client_unlock(c, -EBUSY);
+}
+
+PUBLIC int busrt_client_set_timeout(busrt_client *client, uint64_t usec)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        if (usec < 1000 || usec == BUSRT_TIMEOUT_DEFAULT)
+                return client_unlock(client, -EINVAL);
+        client->timeout = usec;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_ping_interval(busrt_client *client, uint64_t usec)
+{
+        int r = lock_new(client, usec == 0 || usec >= 1000);
+
+        if (r < 0)
+                return r;
+        client->ping_interval = usec;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_busy_poll(busrt_client *client, uint64_t usec)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        if (usec > USEC_PER_SEC)
+                return client_unlock(client, -EINVAL);
+        client->busy_poll = usec;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_send_buffer(busrt_client *client, size_t bytes)
+{
+        int r = lock_new(client, bytes >= 4096);
+
+        if (r < 0)
+                return r;
+        client->send_buffer = bytes;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_receive_buffer(busrt_client *client, size_t bytes)
+{
+        int r = lock_new(client, bytes >= 4096);
+
+        if (r < 0)
+                return r;
+        client->receive_buffer = bytes;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes)
+{
+        int r = lock_new(client, bytes >= 1024 && bytes <= UINT32_MAX);
+
+        if (r < 0)
+                return r;
+        client->max_frame = bytes;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_log_handler(busrt_client *client, busrt_log_handler handler,
+                                        void *userdata)
+{
+        int r = lock_new(client, true);
+
+        if (r < 0)
+                return r;
+        client->on_log = handler;
+        client->on_log_data = userdata;
+        return client_unlock(client, 0);
+}
+
+/* --- What it is --- */
+
+PUBLIC int busrt_client_get_state(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        return r < 0 ? r : client_unlock(client, (int)client->state);
+}
+
+PUBLIC int busrt_client_error(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        return r < 0 ? r : client_unlock(client, client->error);
+}
+
+PUBLIC const char *busrt_client_get_name(busrt_client *client)
+{
+        return client && !client_forked(client) ? client->name : NULL;
+}
+
+PUBLIC const char *busrt_client_get_address(busrt_client *client)
+{
+        const char *address;
+
+        if (client_lock(client) < 0)
+                return NULL;
+        address = client->address;
+        (void)client_unlock(client, 0);
+        return address;
+}

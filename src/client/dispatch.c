@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * busrt_client_process(): one turn of input, output and time, and then the handlers of a batch of
+ * what had come, without the lock.
+ */
+#include "client/internal.h"
+#include "wire/rpc.h"
+
+/* --- The queues --- */
+
+void event_add(busrt_client *c, struct event *event)
+{
+        STAILQ_INSERT_TAIL(&c->events, event, link);
+        client_wake_loop(c);
+}
+
+bool events_wait(const busrt_client *c)
+{
+        return !STAILQ_EMPTY(&c->events) || !c->told_connected ||
+               (c->state == BUSRT_STATE_CLOSED && !c->told_closed);
+}
+
+/* Nobody will handle it. */
+static void event_drop(busrt_client *c, struct event *event)
+{
+        switch (event->kind) {
+        case EVENT_FRAME:
+        case EVENT_NOTIFICATION:
+                busrt_frame_unref(container_of(event, busrt_frame, event));
+                break;
+        case EVENT_REQUEST:
+                container_of(event, busrt_request, event)->replied = true;
+                busrt_request_unref(container_of(event, busrt_request, event));
+                break;
+        case EVENT_OP:
+                busrt_op_unref(container_of(event, busrt_op, event));
+                break;
+        case EVENT_CALL:
+                busrt_call_unref(container_of(event, busrt_call, event));
+                break;
+        }
+}
+
+static void queue_drop(busrt_client *c, struct event_queue *queue)
+{
+        struct event *event;
+
+        while ((event = STAILQ_FIRST(queue))) {
+                STAILQ_REMOVE_HEAD(queue, link);
+                event_drop(c, event);
+        }
+}
+
+void events_drop(busrt_client *c)
+{
+        queue_drop(c, &c->events);
+        queue_drop(c, &c->inbox);
+        c->queued = 0;
+}
+
+/* --- Handlers --- */
+
+/* Those of frames, as they were when the batch, or the last change, began. */
+struct handlers {
+        unsigned version;
+        busrt_frame_handler on_frame;
+        void *on_frame_data;
+        busrt_notification_handler on_notification;
+        void *on_notification_data;
+        busrt_request_handler on_request;
+        void *on_request_data;
+};
+
+static void get_handlers(busrt_client *c, struct handlers *ret)
+{
+        *ret = (struct handlers){
+                atomic_load(&c->handlers_version),
+                c->on_frame,
+                c->on_frame_data,
+                c->on_notification,
+                c->on_notification_data,
+                c->on_request,
+                c->on_request_data,
+        };
+}
+
+/* What is done with the events of a batch that ran. */
+struct batch {
+        struct handlers handlers;
+        struct event_queue todo;
+        struct event_queue done;   /* frames, to be recycled */
+        struct event_queue unread; /* frames for the inbox */
+        size_t released;           /* bytes of frames that are no longer queued */
+};
+
+static void run_frame(busrt_client *c, struct batch *b, struct event *event)
+{
+        busrt_frame *f = container_of(event, busrt_frame, event);
+        const struct handlers *h = &b->handlers;
+
+        if (event->kind == EVENT_NOTIFICATION && h->on_notification)
+                h->on_notification(c, f->sender, f->payload + 1, f->len - 1,
+                                   h->on_notification_data);
+        else if (h->on_frame)
+                h->on_frame(c, f, h->on_frame_data);
+        else {
+                event->kind = EVENT_FRAME;
+                STAILQ_INSERT_TAIL(&b->unread, event, link);
+                return;
+        }
+        b->released += f->charge;
+        STAILQ_INSERT_TAIL(&b->done, event, link);
+}
+
+static void run_request(busrt_client *c, struct batch *b, struct event *event)
+{
+        busrt_request *request = container_of(event, busrt_request, event);
+
+        b->released += request->frame->charge;
+        if (b->handlers.on_request)
+                b->handlers.on_request(c, request, b->handlers.on_request_data);
+        busrt_request_unref(request);
+}
+
+static void run_op(busrt_client *c, struct event *event)
+{
+        busrt_op *op = container_of(event, busrt_op, event);
+        busrt_op_handler handler;
+        void *data;
+        int result;
+
+        pthread_mutex_lock(&c->lock);
+        handler = op->handler;
+        data = op->userdata;
+        result = op->result;
+        op->queued = false;
+        op->handled = handler != NULL;
+        pthread_mutex_unlock(&c->lock);
+        if (handler)
+                handler(op, result, data);
+        busrt_op_unref(op);
+}
+
+static void run_call(busrt_client *c, struct event *event)
+{
+        busrt_call *call = container_of(event, busrt_call, event);
+        bool wanted;
+
+        pthread_mutex_lock(&c->lock);
+        wanted = call->state == CALL_ENDED;
+        if (wanted)
+                call->state = CALL_HANDLED;
+        pthread_mutex_unlock(&c->lock);
+        if (wanted)
+                call->handler(c, call->result, call->result == -EREMOTEIO ? &call->error : NULL,
+                              call->reply, call->userdata);
+        busrt_call_unref(call);
+}
+
+static void run_event(busrt_client *c, struct batch *b, struct event *event)
+{
+        switch (event->kind) {
+        case EVENT_FRAME:
+        case EVENT_NOTIFICATION:
+                run_frame(c, b, event);
+                break;
+        case EVENT_REQUEST:
+                run_request(c, b, event);
+                break;
+        case EVENT_OP:
+                run_op(c, event);
+                break;
+        case EVENT_CALL:
+                run_call(c, event);
+                break;
+        }
+}
+
+/* --- A batch --- */
+
+static void take_batch(busrt_client *c, struct batch *ret)
+{
+        get_handlers(c, &ret->handlers);
+        STAILQ_INIT(&ret->todo);
+        STAILQ_INIT(&ret->done);
+        STAILQ_INIT(&ret->unread);
+        ret->released = 0;
+        for (unsigned i = 0; i < DISPATCH_BATCH && !STAILQ_EMPTY(&c->events); i++) {
+                struct event *event = STAILQ_FIRST(&c->events);
+
+                STAILQ_REMOVE_HEAD(&c->events, link);
+                STAILQ_INSERT_TAIL(&ret->todo, event, link);
+        }
+}
+
+static void run_batch(busrt_client *c, struct batch *b)
+{
+        struct event *event;
+
+        while (!c->freed && (event = STAILQ_FIRST(&b->todo))) {
+                STAILQ_REMOVE_HEAD(&b->todo, link);
+                c->more_follows = !STAILQ_EMPTY(&b->todo);
+                if (unlikely(atomic_load_explicit(&c->handlers_version, memory_order_acquire) !=
+                             b->handlers.version)) {
+                        pthread_mutex_lock(&c->lock);
+                        get_handlers(c, &b->handlers);
+                        pthread_mutex_unlock(&c->lock);
+                }
+                run_event(c, b, event);
+        }
+}
+
+static void end_batch(busrt_client *c, struct batch *b)
+{
+        struct event *event;
+
+        while ((event = STAILQ_FIRST(&b->done))) {
+                STAILQ_REMOVE_HEAD(&b->done, link);
+                frame_recycle(c, container_of(event, busrt_frame, event));
+        }
+        STAILQ_CONCAT(&c->inbox, &b->unread);
+        c->queued -= MIN(c->queued, b->released);
+        /* Those that no handler ran for, because one freed the client. */
+        STAILQ_CONCAT(&b->todo, &c->events);
+        STAILQ_CONCAT(&c->events, &b->todo);
+}
+
+/* One state change that the program does not know yet. */
+static bool tell_state(busrt_client *c)
+{
+        busrt_state_handler handler = c->on_state;
+        void *data = c->on_state_data;
+        enum busrt_state state;
+        int error;
+
+        if (!c->told_connected) {
+                c->told_connected = true;
+                state = BUSRT_STATE_CONNECTED;
+                error = 0;
+        } else if (c->state == BUSRT_STATE_CLOSED && !c->told_closed && STAILQ_EMPTY(&c->events)) {
+                c->told_closed = true;
+                state = BUSRT_STATE_CLOSED;
+                error = c->error;
+        } else
+                return false;
+        if (handler) {
+                (void)client_unlock(c, 0);
+                handler(c, state, error, data);
+                pthread_mutex_lock(&c->lock);
+        }
+        return true;
+}
+
+/* True: handlers ran. */
+static bool dispatch(busrt_client *c)
+{
+        struct batch batch;
+        bool ran;
+
+        if (c->dispatching || !events_wait(c))
+                return false;
+        c->dispatching = true;
+        c->dispatcher = pthread_self();
+        ran = tell_state(c);
+        take_batch(c, &batch);
+        if (!c->freed && !STAILQ_EMPTY(&batch.todo)) {
+                (void)client_unlock(c, 0);
+                run_batch(c, &batch);
+                pthread_mutex_lock(&c->lock);
+                ran = true;
+        }
+        c->more_follows = false;
+        end_batch(c, &batch);
+        if (!c->freed)
+                ran |= tell_state(c);
+        c->dispatching = false;
+        if (output_is_due(&c->output))
+                (void)output_write(c);
+        return ran;
+}
+
+/* --- Processing --- */
+
+static int turn(busrt_client *c)
+{
+        bool did = false;
+        int r = 0;
+
+        client_loop_awake(c);
+        if (c->connecting.pending && reader_enter(c)) {
+                connect_continue(c);
+                reader_leave(c);
+        }
+        did |= client_keep_time(c);
+        if (output_is_due(&c->output))
+                did |= output_write(c);
+        if (c->fd >= 0 && !c->connecting.pending && c->queued < c->receive_buffer &&
+            reader_enter(c)) {
+                r = input_read(c);
+                reader_leave(c);
+        }
+        did |= r > 0;
+        did |= dispatch(c);
+        client_update_interest(c);
+        if (r < 0)
+                return r;
+        if (did || events_wait(c))
+                return 1;
+        return c->state == BUSRT_STATE_CLOSED ? c->error : 0;
+}
+
+/* A handler freed the client, and has returned. */
+static void free_now(busrt_client *c)
+{
+        c->freed = false;
+        (void)client_unlock(c, 0);
+        busrt_client_free(c);
+}
+
+PUBLIC int busrt_client_process(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        if (client_in_handler(client) || client->state == BUSRT_STATE_NEW)
+                return client_unlock(client, client_in_handler(client) ? -EDEADLK : -ENOTCONN);
+        client_ref(client);
+        r = turn(client);
+        if (client->freed) {
+                r = client->error;
+                free_now(client);
+        } else {
+                if (events_wait(client))
+                        client_wake_loop(client);
+                (void)client_unlock(client, 0);
+        }
+        client_unref(client);
+        return r;
+}
+
+/* --- Setting handlers --- */
+
+PUBLIC int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler handler,
+                                          void *userdata)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        client->on_state = handler;
+        client->on_state_data = userdata;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_handler handler,
+                                          void *userdata)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        client->on_frame = handler;
+        client->on_frame_data = userdata;
+        atomic_fetch_add(&client->handlers_version, 1);
+        if (handler && !STAILQ_EMPTY(&client->inbox)) {
+                /* What nobody read came before what waits. */
+                STAILQ_CONCAT(&client->inbox, &client->events);
+                STAILQ_CONCAT(&client->events, &client->inbox);
+                client_wake_loop(client);
+        }
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
+                                                 busrt_notification_handler handler, void *userdata)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        client->on_notification = handler;
+        client->on_notification_data = userdata;
+        atomic_fetch_add(&client->handlers_version, 1);
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_handler handler,
+                                            void *userdata)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        client->on_request = handler;
+        client->on_request_data = userdata;
+        atomic_fetch_add(&client->handlers_version, 1);
+        return client_unlock(client, 0);
+}
+
+/* --- Reading without handlers --- */
+
+static bool inbox_has_one(const busrt_client *c, const void *arg)
+{
+        return !STAILQ_EMPTY(&c->inbox);
+}
+
+static int read_frame(busrt_client *c, uint64_t timeout, busrt_frame **ret)
+{
+        bool was_full = c->queued >= c->receive_buffer;
+        busrt_frame *frame;
+        int r = 0;
+
+        if (c->state == BUSRT_STATE_NEW)
+                return -ENOTCONN;
+        if (!inbox_has_one(c, NULL))
+                r = client_wait_for(c, inbox_has_one, NULL, client_deadline(c, timeout));
+        if (r < 0)
+                return r == -ETIMEDOUT && timeout == 0 ? -EAGAIN : r;
+        frame = container_of(STAILQ_FIRST(&c->inbox), busrt_frame, event);
+        STAILQ_REMOVE_HEAD(&c->inbox, link);
+        c->queued -= MIN(c->queued, frame->charge);
+        if (was_full)
+                client_update_interest(c);
+        *ret = frame;
+        return 0;
+}
+
+PUBLIC int busrt_client_read(busrt_client *client, uint64_t timeout, busrt_frame **ret)
+{
+        int r;
+
+        if (!ret)
+                return client && client_forked(client) ? -ECHILD : -EINVAL;
+        r = client_lock(client);
+        return r < 0 ? r : client_unlock(client, read_frame(client, timeout, ret));
+}

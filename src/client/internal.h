@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libbusrt inside. One mutex guards a client; two roles divide the work between threads:
+ *
+ *   the reader      whoever holds it (reading) polls and reads the socket: a blocking call that
+ *                   found the role free, or busrt_client_process() and busrt_client_wait(). While
+ *                   it sleeps or receives, the mutex is free.
+ *   the dispatcher  busrt_client_process(), while it runs handlers (dispatching), without the
+ * mutex.
+ *
+ * What arrives is parsed at once into what it ends (acknowledgements, replies) and into two queues:
+ * events, for handlers, and the inbox, for busrt_client_read(). Blocking calls look at their
+ * condition after each read, and never run handlers.
+ *
+ * Objects that the program holds (operations, calls, requests) hold the client's memory.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <busrt/client.h>
+#include <busrt/rpc.h>
+
+#include "basic/clock.h"
+#include "basic/macro.h"
+#include "transport/transport.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+#define USEC_PER_SEC UINT64_C(1000000)
+
+#define CHUNK_SIZE ((size_t)128 * 1024) /* what one read takes, and a corked write gathers */
+#define DISPATCH_BATCH 256              /* events handled in one busrt_client_process() */
+#define DIRECT_PIECES 24                /* of a frame that are written from where they lie */
+
+/* --- Memory that was read into, counted: by the input, and by each frame that points into it ---
+ */
+
+struct chunk {
+        atomic_uint refs;
+        size_t size;
+        uint8_t data[];
+};
+
+struct chunk *chunk_new(size_t size);
+struct chunk *chunk_unref(struct chunk *chunk);
+
+/* --- What a handler will be called for --- */
+
+enum event_kind {
+        EVENT_FRAME,
+        EVENT_NOTIFICATION,
+        EVENT_REQUEST,
+        EVENT_OP,
+        EVENT_CALL,
+};
+
+struct event {
+        STAILQ_ENTRY(event) link;
+        enum event_kind kind;
+};
+
+STAILQ_HEAD(event_queue, event);
+
+struct busrt_frame {
+        struct event event; /* frame or notification; also its place in the inbox */
+        atomic_uint refs;
+        enum busrt_kind kind;
+        bool realtime;
+        struct chunk *chunk;
+        size_t charge;      /* bytes of it in the receive buffer */
+        const char *sender; /* with its NUL, as the topic */
+        const char *topic;
+        const uint8_t *payload;
+        size_t len;
+};
+
+/* --- What waits for an answer, by its id: see slots.c --- */
+
+enum pending_kind { PENDING_OP, PENDING_CALL };
+
+struct pending {
+        enum pending_kind kind;
+        uint32_t id; /* 0: in no slot */
+};
+
+struct slots {
+        struct pending **slot;
+        uint32_t size; /* a power of two, or 0 */
+        uint32_t used;
+        uint32_t last_id;
+};
+
+/* Gives it an id. -ENOMEM. */
+int slots_add(struct slots *slots, struct pending *item);
+struct pending *slots_find(const struct slots *slots, uint32_t id);
+void slots_remove(struct slots *slots, struct pending *item);
+void slots_done(struct slots *slots);
+
+struct busrt_op {
+        struct pending pending;
+        struct event event;
+        atomic_uint refs; /* the holders', one of the slot, one of the queue of events */
+        busrt_client *client;
+        int result; /* -EINPROGRESS until there is one */
+        bool queued, handled;
+        busrt_op_handler handler;
+        void *userdata;
+};
+
+enum call_state { CALL_WAITING, CALL_ENDED, CALL_HANDLED, CALL_CANCELLED };
+
+struct busrt_call {
+        struct pending pending;
+        struct event event;
+        RB_ENTRY(busrt_call) by_deadline;
+        atomic_uint refs; /* the holder's, and one until it is handled or cancelled */
+        busrt_client *client;
+        enum call_state state;
+        bool timed;                  /* in client->calls */
+        uint64_t deadline;           /* of an asynchronous one */
+        busrt_reply_handler handler; /* NULL: somebody waits for it */
+        void *userdata;
+        int result;
+        busrt_rpc_error error;
+        busrt_frame *reply;
+        char target[]; /* who alone may reply */
+};
+
+RB_HEAD(call_tree, busrt_call);
+
+struct busrt_request {
+        struct event event;
+        atomic_uint refs;
+        atomic_bool replied;
+        busrt_client *client;
+        busrt_frame *frame;
+        uint32_t id;
+        const char *method;
+        const uint8_t *params;
+        size_t len;
+};
+
+/* --- The client --- */
+
+enum phase { PHASE_CONNECT, PHASE_GREETING, PHASE_VERSION, PHASE_NAME, PHASE_READY };
+
+/* How the connection is being made: connect.c. */
+struct connecting {
+        enum phase phase;
+        struct transport_target targets[TRANSPORT_TARGETS_MAX];
+        int n_targets, at;
+        bool pending;      /* connect(2) has not ended */
+        uint64_t retry_at; /* a full backlog is tried again then; 0: none */
+        uint64_t deadline;
+};
+
+/* Read only with the reader's role. */
+struct input {
+        struct chunk *chunk;
+        size_t start, end; /* of what is not parsed */
+};
+
+struct output {
+        uint8_t *data;
+        size_t start, end, size; /* start … end is unsent */
+        unsigned corked;
+        bool broken; /* the peer takes no more; what it said last is read still */
+};
+
+struct busrt_client {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;         /* an answer, an event, a role given up, the end */
+        atomic_uint refs;               /* the program's, and one of each op, call and request */
+        const unsigned char *fork_mark; /* 1; 0 in a forked child: the page is wiped there */
+        char *name, *address;
+        atomic_uint secondaries; /* made, for their numbers */
+
+        uint64_t timeout, ping_interval, busy_poll;
+        size_t send_buffer, receive_buffer, max_frame;
+
+        enum busrt_state state;
+        int error;           /* why it closed */
+        bool told_connected; /* or there was nothing to tell */
+        bool told_closed;
+        int fd;
+        int epoll_fd;      /* what the program polls: fd and loop_fd */
+        int loop_fd;       /* eventfd: there is something to process */
+        int poke_fd;       /* eventfd: who reads shall look again */
+        uint32_t interest; /* of epoll_fd in fd */
+        struct connecting connecting;
+        uint64_t next_ping;
+
+        unsigned waiters;     /* threads in cond_wait */
+        bool loop_woken;      /* loop_fd is readable */
+        bool gone;            /* freed by the program; what it holds keeps the memory */
+        bool reading, asleep; /* the reader's role; its holder is in poll or recv, unlocked */
+        bool dispatching;     /* the dispatcher's role */
+        bool freed;           /* by a handler: goes when it returns */
+        bool more_follows;    /* the dispatcher's: writes of this handler are gathered */
+        pthread_t dispatcher;
+
+        struct input input;
+        struct output output;
+        struct slots slots;
+        struct call_tree calls; /* asynchronous ones with a deadline */
+        bool has_called;        /* replies are no ordinary frames any more */
+        struct event_queue events, inbox;
+        size_t queued;            /* bytes of frames in both */
+        struct event_queue spare; /* frames to be used again */
+        unsigned n_spare;
+
+        atomic_uint handlers_version; /* changes with any of the handlers of frames */
+        busrt_frame_handler on_frame;
+        void *on_frame_data;
+        busrt_notification_handler on_notification;
+        void *on_notification_data;
+        busrt_request_handler on_request;
+        void *on_request_data;
+        busrt_state_handler on_state;
+        void *on_state_data;
+        busrt_log_handler on_log;
+        void *on_log_data;
+        char *log_text; /* told when the lock is given up */
+        enum busrt_log_level log_level;
+};
+
+static inline uint64_t now_usec(void)
+{
+        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+}
+
+/* A moment, of a span from now; UINT64_MAX is never. */
+static inline uint64_t usec_after(uint64_t now, uint64_t span)
+{
+        return span >= UINT64_MAX - now ? UINT64_MAX : now + span;
+}
+
+static inline bool client_forked(const busrt_client *c)
+{
+        return *(const volatile unsigned char *)c->fork_mark == 0;
+}
+
+/* --- client.c --- */
+
+/* -EINVAL, -ECHILD, or 0 with the client locked. */
+int client_lock(busrt_client *c);
+/* Unlocks, and then tells the log what there was to tell. Returns r. */
+int client_unlock(busrt_client *c, int r);
+busrt_client *client_ref(busrt_client *c);
+busrt_client *client_unref(busrt_client *c);
+/* All below want the client locked. */
+/* 0, or why nothing can be sent: -ENOTCONN. */
+int client_is_live(const busrt_client *c);
+bool client_in_handler(const busrt_client *c);
+/* One line for the log handler. Of several in one go the first is told. */
+void client_log(busrt_client *c, enum busrt_log_level level, const char *format, ...)
+        _printf_(3, 4);
+/* The connection ends: all that waits gets -ECONNRESET. error, negative, is what
+ * busrt_client_error() says. */
+void client_close(busrt_client *c, int error);
+/* The moment that a timeout of the public interface means. */
+uint64_t client_deadline(const busrt_client *c, uint64_t timeout);
+
+/* --- connect.c --- */
+
+/* connect(2) or the handshake goes on as far as it can; p, len: bytes received, of which the
+ * return value is used up. */
+void connect_continue(busrt_client *c);
+size_t connect_input(busrt_client *c, const uint8_t *p, size_t len);
+/* Retries and gives up. */
+void connect_keep_time(busrt_client *c, uint64_t now);
+
+/* --- input.c --- */
+
+/* One read, and all whole frames in it. The caller has the reader's role. 1: something came; 0: not
+ * now; -ENOMEM: try again later; the end of the connection is found in its state. */
+int input_read(busrt_client *c);
+/* All that is there already, for the last words of a broker that closed. */
+void input_drain(busrt_client *c);
+void input_done(struct input *input);
+
+/* --- output.c --- */
+
+#define OUTPUT_DONTWAIT 1u /* -EAGAIN where there is no room */
+#define OUTPUT_FORCE 2u    /* room is taken */
+
+/* Sends the pieces, n of len bytes together, whole or not at all. May unlock to wait for room. */
+int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags);
+/* Writes what the socket takes now. True: something was written. */
+bool output_write(busrt_client *c);
+static inline size_t output_unsent(const struct output *o)
+{
+        return o->end - o->start;
+}
+/* Something is to be written now, not when the cork goes. */
+static inline bool output_is_due(const struct output *o)
+{
+        return output_unsent(o) >= (o->corked ? CHUNK_SIZE : 1);
+}
+
+/* --- wait.c --- */
+
+typedef bool (*wait_condition)(const busrt_client *c, const void *arg);
+
+/* Waits until done(), reading if nobody else does: 0, -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EDEADLK.
+ * Unlocks meanwhile. */
+int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline);
+/* Takes or leaves the reader's role. */
+bool reader_enter(busrt_client *c);
+void reader_leave(busrt_client *c);
+/* When something is due though nothing comes. */
+uint64_t client_next_time(const busrt_client *c);
+/* Pings, deadlines of calls, of connecting. True: something was due. */
+bool client_keep_time(busrt_client *c);
+/* What the program's poll waits for follows the state of the buffers. */
+void client_update_interest(busrt_client *c);
+/* Wakes whoever polls the client, takes that back, and wakes whoever reads it. */
+void client_wake_loop(busrt_client *c);
+void client_loop_awake(busrt_client *c);
+void client_wake_reader(busrt_client *c);
+/* Somebody's condition may hold now. */
+void client_changed(busrt_client *c);
+
+/* --- dispatch.c --- */
+
+/* Puts it where handlers find it. The loop learns of it. */
+void event_add(busrt_client *c, struct event *event);
+bool events_wait(const busrt_client *c);
+/* Drops all that waits to be handled or read. */
+void events_drop(busrt_client *c);
+
+/* --- frame.c --- */
+
+busrt_frame *frame_new(busrt_client *c);
+/* A released frame's memory is kept for the next, if it is the last reference. */
+void frame_recycle(busrt_client *c, busrt_frame *frame);
+static inline void busrt_frame_unrefp(busrt_frame **frame)
+{
+        busrt_frame_unref(*frame);
+}
+
+/* --- op.c --- */
+
+void op_finish(busrt_op *op, int result);
+/* One frame of the protocol: flags of BUSRT_QOS_…, head (target, topic …) and payload. */
+struct send {
+        uint8_t op;
+        unsigned qos;
+        bool bare;                     /* nothing is before the payload */
+        const char *target, *receiver; /* with their NULs; receiver may be NULL */
+        const uint8_t *rpc_head;       /* or NULL */
+        size_t rpc_head_len;
+        const char *method; /* with its NUL; or NULL */
+        const struct iovec *iov;
+        size_t n_iov;
+        unsigned output_flags;
+};
+/* Checks what is wrong with the arguments themselves. */
+int send_check(const struct send *send);
+/* The client is locked; id is the operation's. */
+int send_frame(busrt_client *c, const struct send *send, uint32_t id);
+/* From a public function: locks, sends, and hands the operation out or waits. */
+int send_operation(busrt_client *c, const struct send *send, busrt_op **ret_op);
+
+/* --- call.c --- */
+
+void call_acknowledged(busrt_call *call, int result);
+void call_fail(busrt_call *call, int result);
+struct rpc_message;
+/* A reply of sender's: to a call, or too late. */
+void call_reply(busrt_client *c, busrt_frame *frame, const struct rpc_message *reply);
+void call_keep_time(busrt_client *c, uint64_t now);
+int call_compare(const busrt_call *a, const busrt_call *b);
+RB_PROTOTYPE(call_tree, busrt_call, by_deadline, call_compare)
+
+/* --- request.c --- */
+
+/* A request arrived: takes the frame. -ENOMEM: it does not. */
+int request_receive(busrt_client *c, busrt_frame *frame, const struct rpc_message *message);
+
+/* --- strerror.c --- */
+
+/* enum wire_result as -errno; 0 for ok. */
+int client_errno(uint8_t result);

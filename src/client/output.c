@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is sent: written at once where the socket takes it, from where the program has it; the rest,
+ * and what is gathered (corked, or in a handler that others follow), is copied into one buffer.
+ */
+#include <limits.h>
+
+#include "client/internal.h"
+
+#define OUTPUT_MIN 4096
+#define OUTPUT_KEEP ((size_t)256 * 1024) /* a larger buffer is given back once it is empty */
+
+/* --- The buffer --- */
+
+static int reserve(struct output *o, size_t len)
+{
+        size_t unsent = output_unsent(o), size = MAX(o->size, (size_t)OUTPUT_MIN);
+        uint8_t *data;
+
+        if (o->size - o->end >= len)
+                return 0;
+        if (o->start > 0 && o->size - unsent >= len && o->start >= o->size / 2) {
+                memmove(o->data, o->data + o->start, unsent);
+                o->start = 0;
+                o->end = unsent;
+                return 0;
+        }
+        while (size - unsent < len) {
+                if (size > SIZE_MAX / 2)
+                        return -ENOMEM;
+                size *= 2;
+        }
+        data = malloc(size);
+        if (!data)
+                return -ENOMEM;
+        if (unsent > 0)
+                memcpy(data, o->data + o->start, unsent);
+        free(o->data);
+        *o = (struct output){data, 0, unsent, size, o->corked, o->broken};
+        return 0;
+}
+
+/* Copies the pieces without their first `skip` bytes; there is room. */
+static void append(struct output *o, const struct iovec *iov, size_t n, size_t skip)
+{
+        for (size_t i = 0; i < n; i++) {
+                size_t from = MIN(skip, iov[i].iov_len);
+
+                skip -= from;
+                if (iov[i].iov_len > from)
+                        memcpy(o->data + o->end, (const uint8_t *)iov[i].iov_base + from,
+                               iov[i].iov_len - from);
+                o->end += iov[i].iov_len - from;
+        }
+}
+
+static void consumed(struct output *o, size_t n)
+{
+        o->start += n;
+        if (o->start < o->end)
+                return;
+        o->start = o->end = 0;
+        if (o->size > OUTPUT_KEEP) {
+                free(o->data);
+                o->data = NULL;
+                o->size = 0;
+        }
+}
+
+/* --- Writing --- */
+
+/* The peer takes nothing more. What it said before is read first: it may say why. */
+static void write_failed(busrt_client *c, int error)
+{
+        struct output *o = &c->output;
+
+        o->broken = true;
+        o->start = o->end = 0;
+        if (!reader_enter(c)) {
+                client_wake_reader(c);
+                return;
+        }
+        if (c->state == BUSRT_STATE_CONNECTED)
+                input_drain(c);
+        client_close(c, error == -EPIPE ? -ECONNRESET : error);
+        reader_leave(c);
+}
+
+bool output_write(busrt_client *c)
+{
+        struct output *o = &c->output;
+        struct iovec iov = {o->data + o->start, output_unsent(o)};
+        ssize_t n;
+
+        if (iov.iov_len == 0 || c->fd < 0 || c->connecting.pending)
+                return false;
+        n = transport_writev(c->fd, &iov, 1);
+        if (n > 0) {
+                consumed(o, (size_t)n);
+                if (output_unsent(o) == 0 || output_unsent(o) < c->send_buffer)
+                        client_changed(c);
+                return true;
+        }
+        if (n != -EAGAIN)
+                write_failed(c, (int)n);
+        return false;
+}
+
+/* What waits is written now, or when the cork goes, or when the handlers of this batch have run. */
+static bool is_gathering(const busrt_client *c)
+{
+        return c->output.corked > 0 || (c->more_follows && client_in_handler(c));
+}
+
+/* Nothing waits: from where it lies. 0, or -errno where the frame is lost. */
+static int send_directly(busrt_client *c, const struct iovec *iov, size_t n, size_t len)
+{
+        struct iovec pieces[DIRECT_PIECES];
+        ssize_t written;
+        int r;
+
+        memcpy(pieces, iov, n * sizeof(*iov));
+        written = transport_writev(c->fd, pieces, n);
+        if (written < 0 && written != -EAGAIN) {
+                write_failed(c, (int)written);
+                return -ECONNRESET;
+        }
+        written = MAX(written, (ssize_t)0);
+        if ((size_t)written == len)
+                return 0;
+        r = reserve(&c->output, len - (size_t)written);
+        if (r < 0) {
+                /* Half a frame is out: nothing can follow it. */
+                if (written > 0)
+                        client_close(c, r);
+                return r;
+        }
+        append(&c->output, iov, n, (size_t)written);
+        return 0;
+}
+
+static int send_gathered(busrt_client *c, const struct iovec *iov, size_t n, size_t len)
+{
+        int r = reserve(&c->output, len);
+
+        if (r < 0)
+                return r;
+        append(&c->output, iov, n, 0);
+        if (!is_gathering(c) || output_unsent(&c->output) >= CHUNK_SIZE)
+                (void)output_write(c);
+        return c->output.broken ? -ECONNRESET : 0;
+}
+
+struct room {
+        size_t len;
+};
+
+static bool has_room(const busrt_client *c, const void *arg)
+{
+        const struct room *room = arg;
+        size_t unsent = output_unsent(&c->output);
+
+        return unsent == 0 || (unsent <= c->send_buffer && room->len <= c->send_buffer - unsent);
+}
+
+int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags)
+{
+        struct room room = {len};
+        int r = 0;
+
+        if (!(flags & OUTPUT_FORCE) && !has_room(c, &room)) {
+                (void)output_write(c);
+                if (!has_room(c, &room) && (flags & OUTPUT_DONTWAIT || client_in_handler(c)))
+                        r = -EAGAIN;
+                else
+                        r = client_wait_for(c, has_room, &room, client_deadline(c, c->timeout));
+        }
+        if (r < 0)
+                return r;
+        if (c->output.broken)
+                return -ECONNRESET;
+        if (output_unsent(&c->output) == 0 && n <= DIRECT_PIECES && !is_gathering(c))
+                r = send_directly(c, iov, n, len);
+        else
+                r = send_gathered(c, iov, n, len);
+        if (output_unsent(&c->output) > 0) {
+                client_update_interest(c);
+                if (c->asleep)
+                        client_wake_reader(c);
+        }
+        return r;
+}
+
+/* --- Cork and flush --- */
+
+PUBLIC int busrt_client_cork(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        r = client->output.corked == UINT_MAX ? -EINVAL : client_is_live(client);
+        if (r == 0)
+                client->output.corked++;
+        return client_unlock(client, r);
+}
+
+PUBLIC int busrt_client_uncork(busrt_client *client)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        if (client->output.corked == 0)
+                return client_unlock(client, -EINVAL);
+        if (--client->output.corked == 0) {
+                (void)output_write(client);
+                client_update_interest(client);
+        }
+        return client_unlock(client, client_is_live(client));
+}
+
+static bool is_flushed(const busrt_client *c, const void *arg)
+{
+        return output_unsent(&c->output) == 0 && !c->output.broken;
+}
+
+PUBLIC int busrt_client_flush(busrt_client *client, uint64_t timeout)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        r = client_is_live(client);
+        if (r == 0)
+                r = client_wait_for(client, is_flushed, NULL, client_deadline(client, timeout));
+        return client_unlock(client, r);
+}
+
+PUBLIC ssize_t busrt_client_get_unsent(busrt_client *client)
+{
+        int r = client_lock(client);
+        size_t unsent;
+
+        if (r < 0)
+                return r;
+        unsent = output_unsent(&client->output);
+        (void)client_unlock(client, 0);
+        return (ssize_t)unsent;
+}
