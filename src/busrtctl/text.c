@@ -205,10 +205,11 @@ void text_add_json(struct text *text, const void *data, size_t len)
         text_adds(text, "\"");
 }
 
+static const char base64_digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void text_add_base64(struct text *text, const void *data, size_t len)
 {
-        static const char digits[] =
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         const uint8_t *p = data;
         char *out = text_room(text, (len + 2) / 3 * 4);
 
@@ -219,12 +220,37 @@ void text_add_base64(struct text *text, const void *data, size_t len)
                                  (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) |
                                  (i + 2 < len ? p[i + 2] : 0);
 
-                *out++ = digits[three >> 18];
-                *out++ = digits[three >> 12 & 63];
-                *out++ = i + 1 < len ? digits[three >> 6 & 63] : '=';
-                *out++ = i + 2 < len ? digits[three & 63] : '=';
+                *out++ = base64_digits[three >> 18];
+                *out++ = base64_digits[three >> 12 & 63];
+                *out++ = i + 1 < len ? base64_digits[three >> 6 & 63] : '=';
+                *out++ = i + 2 < len ? base64_digits[three & 63] : '=';
         }
         text->len += (len + 2) / 3 * 4;
+}
+
+bool text_add_from_base64(struct text *text, const char *base64, size_t len)
+{
+        size_t padding = len > 1 && base64[len - 1] == '=' ? 1 + (base64[len - 2] == '=') : 0;
+
+        if (len % 4 > 0)
+                return false;
+        for (size_t i = 0; i < len; i += 4) {
+                size_t unused = i + 4 == len ? padding : 0;
+                uint32_t three = 0;
+
+                for (size_t j = i; j < i + 4 - unused; j++) {
+                        const char *digit = base64[j] ? strchr(base64_digits, base64[j]) : NULL;
+
+                        if (!digit)
+                                return false;
+                        three |= (uint32_t)(digit - base64_digits) << (18 - 6 * (j - i));
+                }
+                text_add(text,
+                         (const uint8_t[]){(uint8_t)(three >> 16), (uint8_t)(three >> 8),
+                                           (uint8_t)three},
+                         3 - unused);
+        }
+        return true;
 }
 
 #define HEX_WIDTH 16

@@ -39,6 +39,8 @@ void text_add_visible(struct text *text, const void *data, size_t len);
  * turn the direction of writing are escaped. */
 void text_add_json(struct text *text, const void *data, size_t len);
 void text_add_base64(struct text *text, const void *data, size_t len);
+/* The bytes. False: it is not base64 with its padding; something may have been added. */
+bool text_add_from_base64(struct text *text, const char *base64, size_t len);
 /* Lines as xxd(1) writes them, 16 bytes each; prefix begins every line. */
 void text_add_hex(struct text *text, const void *data, size_t len, const char *prefix);
 
