@@ -27,6 +27,11 @@ static const struct verb verbs[] = {
          verb_broadcast},
         {"publish", "TOPIC [PAYLOAD]...", "publish to those who subscribe to the topic",
          verb_publish},
+        {"rpc", "call TARGET METHOD ...", "call a method, notify, or see who calls", verb_rpc},
+        {"clients", "[REGEX]", "list who is connected", verb_clients},
+        {"stats", "[--watch]", "what the broker has moved, or moves now", verb_stats},
+        {"info", "", "which broker this is", verb_info},
+        {"ping", "[TARGET]", "how long calls through the broker take", verb_ping},
         {NULL, NULL, NULL, NULL},
 };
 

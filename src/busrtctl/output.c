@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/output.h"
 
@@ -76,4 +77,28 @@ int output_write(struct output *output, bool wait)
         }
         output->text.len = output->start = 0;
         return output->text.failed ? -ENOMEM : 0;
+}
+
+/* In milliseconds; -1: without end. */
+static int sleep_time(busrt_client *client, uint64_t end)
+{
+        uint64_t now = clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC, until = UINT64_MAX;
+
+        (void)busrt_client_get_timeout(client, &until);
+        until = MIN(until, end);
+        if (until == UINT64_MAX)
+                return -1;
+        return until <= now ? 0 : (int)(MIN(until - now, UINT64_C(3600000000)) + 999) / 1000;
+}
+
+int output_wait(const struct output *output, busrt_client *client, uint64_t end)
+{
+        struct pollfd fds[] = {
+                {.fd = busrt_client_get_fd(client), .events = POLLIN},
+                {.fd = interrupt_fd(), .events = POLLIN},
+                {.fd = output->fd, .events = output_waiting(output) > 0 ? POLLOUT : 0},
+        };
+
+        (void)poll(fds, ARRAY_SIZE(fds), sleep_time(client, end));
+        return fds[2].revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "busrtctl/busrtctl.h"
 #include "busrtctl/text.h"
 
 struct output {
@@ -23,3 +24,6 @@ size_t output_waiting(const struct output *output);
  * where text was lost.
  */
 int output_write(struct output *output, bool wait);
+/* Until there is something to process or to write, the time (microseconds, monotonic; UINT64_MAX:
+ * never) has come, or interrupted(). 0; -EPIPE: nobody reads standard output any more. */
+int output_wait(const struct output *output, busrt_client *client, uint64_t end);

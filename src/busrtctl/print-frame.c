@@ -51,7 +51,7 @@ static struct view view_of(const busrt_frame *frame)
 
 /* --- For people --- */
 
-static void add_local_time(struct text *out)
+void add_local_time(struct text *out)
 {
         struct timespec now;
         struct tm tm;
@@ -125,7 +125,7 @@ static void add_human(struct text *out, const struct settings *settings, const s
 
 /* --- For programs --- */
 
-static void add_utc_time(struct text *out)
+void add_utc_time(struct text *out)
 {
         struct timespec now;
         struct tm tm;
@@ -181,5 +181,11 @@ void print_frame(struct text *out, const struct settings *settings, const struct
         case VIEW_RAW:
                 text_add(out, view.payload, view.len);
                 text_add(out, &style->delimiter, 1);
+                break;
+        case VIEW_TOPIC:
+                if (view.topic) {
+                        text_add_visible(out, view.topic, strlen(view.topic));
+                        text_adds(out, "\n");
+                }
         }
 }

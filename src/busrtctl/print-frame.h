@@ -7,8 +7,9 @@
 
 enum frame_view {
         VIEW_HUMAN,
-        VIEW_JSON, /* one object per line */
-        VIEW_RAW,  /* the payload and a delimiter */
+        VIEW_JSON,  /* one object per line */
+        VIEW_RAW,   /* the payload and a delimiter */
+        VIEW_TOPIC, /* of publications; of others nothing */
 };
 
 struct frame_style {
@@ -19,3 +20,7 @@ struct frame_style {
 
 void print_frame(struct text *out, const struct settings *settings, const struct frame_style *style,
                  const busrt_frame *frame);
+
+/* Now, as "12:00:00.000", and as a string of JSON. */
+void add_local_time(struct text *out);
+void add_utc_time(struct text *out);

@@ -149,26 +149,52 @@ static int pack_json(msgpack_packer *pk, json_object *value, char **ret_error)
         return msgpack_pack_nil(pk);
 }
 
-/* json-c's keys are C strings: one with a NUL would be cut without a word. In well-formed JSON. */
-static bool has_nul_in_key(const char *json)
+/* p is at the first byte of a number. */
+static bool is_integer_too_large(const char *p)
 {
-        bool in_string = false, nul = false;
+        const char *end = p + strspn(p, "-0123456789");
 
-        for (const char *p = json; *p; p++) {
-                if (!in_string) {
-                        nul = nul && strchr(" \t\r\n", *p);
-                        in_string = *p == '"';
-                } else if (*p == '"') {
-                        in_string = false;
-                        if (nul && p[1 + strspn(p + 1, " \t\r\n")] == ':')
-                                return true;
-                        nul = false;
-                } else if (*p == '\\') {
-                        nul = nul || strncmp(p + 1, "u0000", 5) == 0;
+        if (*end == '.' || *end == 'e' || *end == 'E')
+                return false;
+        errno = 0;
+        if (*p == '-')
+                (void)strtoll(p, NULL, 10);
+        else
+                (void)strtoull(p, NULL, 10);
+        return errno == ERANGE;
+}
+
+/* Past the string that p is inside of. */
+static const char *skip_string(const char *p, bool *ret_nul)
+{
+        *ret_nul = false;
+        for (; *p && *p != '"'; p++)
+                if (*p == '\\') {
+                        *ret_nul = *ret_nul || strncmp(p + 1, "u0000", 5) == 0;
                         p++;
                 }
-        }
-        return false;
+        return *p ? p + 1 : p;
+}
+
+/* What json-c would alter without a word: its keys are C strings, and a number that is too large
+ * becomes the largest. Well-formed JSON. NULL: nothing. */
+static const char *find_fault(const char *p)
+{
+        bool nul;
+
+        while (*p)
+                if (*p == '"') {
+                        p = skip_string(p + 1, &nul);
+                        if (nul && p[strspn(p, " \t\r\n")] == ':')
+                                return "a key holds a NUL";
+                } else if (*p == '-' || (*p >= '0' && *p <= '9')) {
+                        if (is_integer_too_large(p))
+                                return "an integer does not fit into 64 bits";
+                        p += strspn(p, "+-.eE0123456789");
+                } else {
+                        p++;
+                }
+        return NULL;
 }
 
 static int parse(const char *json, size_t len, json_object **ret, char **ret_error)
@@ -198,6 +224,7 @@ int value_from_json(struct text *out, const char *json, size_t len, char **ret_e
 {
         _cleanup_free_ char *copy = strndup(json, len);
         msgpack_packer pk = packer_for(out);
+        const char *fault = NULL;
         json_object *value = NULL;
         size_t before = out->len;
         int r;
@@ -207,8 +234,10 @@ int value_from_json(struct text *out, const char *json, size_t len, char **ret_e
         if (len >= INT_MAX || strlen(copy) < len)
                 return refuse(ret_error, len >= INT_MAX ? "it is too long" : "it holds a NUL");
         r = parse(copy, len, &value, ret_error);
-        if (r >= 0 && has_nul_in_key(copy))
-                r = refuse(ret_error, "a key holds a NUL");
+        if (r >= 0)
+                fault = find_fault(copy);
+        if (fault)
+                r = refuse(ret_error, "%s", fault);
         if (r >= 0)
                 r = pack_json(&pk, value, ret_error);
         json_object_put(value);

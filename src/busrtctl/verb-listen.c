@@ -6,7 +6,6 @@
  * many.
  */
 #include <getopt.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include "basic/clock.h"
@@ -36,6 +35,7 @@ static const char help[] =
         "  -r, --raw            payloads alone, each on a line\n"
         "  -0, --null           the same, each ended by a NUL\n"
         "      --json           one JSON object per line\n"
+        "      --topics         topics alone, each on a line\n"
         "  -v, --verbose        say on stderr when it listens, and what has come at the end, also "
         "where\n"
         "                       stderr is no terminal\n"
@@ -59,7 +59,7 @@ struct listen {
         uint64_t start, frames, bytes;
 };
 
-enum { OPTION_JSON = 0x100, OPTION_NO_TOPICS, OPTION_FOR, OPTION_FULL };
+enum { OPTION_JSON = 0x100, OPTION_NO_TOPICS, OPTION_FOR, OPTION_FULL, OPTION_TOPICS };
 
 static const struct option options[] = {
         {"exclude", required_argument, NULL, 'x'},
@@ -70,6 +70,7 @@ static const struct option options[] = {
         {"raw", no_argument, NULL, 'r'},
         {"null", no_argument, NULL, '0'},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"topics", no_argument, NULL, OPTION_TOPICS},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -106,6 +107,9 @@ static int take_option(struct listen *listen, int c, char **argv)
                 return 0;
         case OPTION_JSON:
                 listen->style.view = VIEW_JSON;
+                return 0;
+        case OPTION_TOPICS:
+                listen->style.view = VIEW_TOPIC;
                 return 0;
         case 'r':
                 set_raw(&listen->style, '\n');
@@ -182,36 +186,9 @@ static uint64_t now_usec(void)
         return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
 }
 
-/* How long to sleep at the most, in milliseconds; -1: without end. */
-static int sleep_time(const struct listen *listen, busrt_client *client)
+static uint64_t end_time(const struct listen *listen)
 {
-        uint64_t now = now_usec(), until = UINT64_MAX;
-
-        (void)busrt_client_get_timeout(client, &until);
-        if (listen->span < UINT64_MAX)
-                until = MIN(until, listen->start + listen->span);
-        if (until == UINT64_MAX)
-                return -1;
-        return until <= now ? 0 : (int)(MIN(until - now, UINT64_C(3600000000)) + 999) / 1000;
-}
-
-/* Until something can be done. 0; -EPIPE: nobody reads standard output any more. */
-static int wait_for_something(struct listen *listen, busrt_client *client)
-{
-        bool waiting = output_waiting(&listen->output) > 0;
-        struct pollfd fds[] = {
-                {.fd = busrt_client_get_fd(client), .events = POLLIN},
-                {.fd = interrupt_fd(), .events = POLLIN},
-                {.fd = listen->output.fd, .events = waiting ? POLLOUT : 0},
-        };
-
-        (void)poll(fds, ARRAY_SIZE(fds), sleep_time(listen, client));
-        return fds[2].revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
-}
-
-static bool time_is_up(const struct listen *listen)
-{
-        return listen->span < UINT64_MAX && now_usec() >= listen->start + listen->span;
+        return listen->span < UINT64_MAX ? listen->start + listen->span : UINT64_MAX;
 }
 
 /* *ret_lost: what ended the connection. 0, or -errno of standard output. */
@@ -225,10 +202,10 @@ static int listen_loop(struct listen *listen, busrt_client *client, int *ret_los
 
                 *ret_lost = take_frames(listen, client);
                 r = output_write(&listen->output, false);
-                if (time_is_up(listen))
+                if (now_usec() >= end_time(listen))
                         break;
                 if (r >= 0 && *ret_lost >= 0 && more <= 0 && !has_enough(listen))
-                        r = wait_for_something(listen, client);
+                        r = output_wait(&listen->output, client, end_time(listen));
         }
         return r < 0 ? r : output_write(&listen->output, !interrupted());
 }

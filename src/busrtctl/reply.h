@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls, and what came back as a person or a program reads it. */
+#pragma once
+
+#include <busrt/rpc.h>
+
+#include "busrtctl/busrtctl.h"
+#include "busrtctl/text.h"
+
+/* "method not found", or NULL for a code without a name. Static. */
+const char *rpc_code_name(int code);
+
+/* Adds MessagePack as JSON (pretty: over several lines); what is none as text on one line, or as a
+ * hex dump below; with --json as a string or {"$base64": ...}. Ends with a newline. */
+void add_payload(struct text *out, const struct settings *settings, const void *data, size_t len,
+                 bool pretty);
+/* The same on standard output, pretty on a terminal. Returns the exit status. */
+int print_payload(const struct settings *settings, const void *data, size_t len);
+
+/* Calls and waits. 0 and the reply, which is the caller's; or -EXIT_FAILURE after saying on stderr
+ * what went wrong. */
+int call_method(busrt_client *client, const char *target, const char *method,
+                const struct text *params, unsigned qos, busrt_frame **ret);
+/* The same of the broker that settings name, connected for this one call. */
+int call_broker(const struct settings *settings, const char *method, const struct text *params,
+                busrt_frame **ret);
+
+static inline void busrt_frame_unrefp(busrt_frame **frame)
+{
+        busrt_frame_unref(*frame);
+}
