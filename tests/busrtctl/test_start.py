@@ -7,7 +7,7 @@ import subprocess
 
 from tool import BUSRTCTL, TestCase, drop_root, environment, main, run
 
-VERBS = ('listen', 'send', 'broadcast', 'publish')
+VERBS = ('listen', 'send', 'broadcast', 'publish', 'rpc', 'clients', 'stats', 'info', 'ping')
 
 
 class CommandLine(TestCase):

@@ -267,11 +267,6 @@ static void test_bytes_in_json(void **state)
 
 static void test_broken_json_is_refused(void **state)
 {
-        static const char deep[] =
-                "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
-                "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
-                "[";
-
         expect_refused(BYTES(""), "too early");
         expect_refused(BYTES("{\"a\":"), "too early");
         expect_refused(BYTES("[1] x"), "at byte");
@@ -281,7 +276,20 @@ static void test_broken_json_is_refused(void **state)
         expect_refused(BYTES("[1, 18446744073709551616]"), "64 bits");
         expect_refused(BYTES("{\"a\":-9223372036854775809}"), "64 bits");
         expect_refused(BYTES("{\"a\\u0000b\" : 1}"), "a key holds a NUL");
-        expect_refused(BYTES(deep), "nested deeper than 128");
+}
+
+static void test_nesting_in_json_is_bounded(void **state)
+{
+        char json[2 * VALUE_DEPTH_MAX + 1], packed[VALUE_DEPTH_MAX];
+
+        memset(json, '[', VALUE_DEPTH_MAX);
+        memset(json + VALUE_DEPTH_MAX, ']', VALUE_DEPTH_MAX);
+        json[2 * VALUE_DEPTH_MAX] = '\0';
+        memset(packed, 0x91, sizeof(packed));
+        packed[VALUE_DEPTH_MAX - 1] = (char)0x90;
+        expect_packed(json, packed, sizeof(packed));
+        memset(json, '[', VALUE_DEPTH_MAX + 2);
+        expect_refused(json, sizeof(json) - 1, "nested deeper than 128");
 }
 
 static void test_a_nul_is_told_from_what_looks_like_one(void **state)
@@ -342,6 +350,7 @@ int main(void)
                 cmocka_unit_test(test_json_becomes_messagepack),
                 cmocka_unit_test(test_bytes_in_json),
                 cmocka_unit_test(test_broken_json_is_refused),
+                cmocka_unit_test(test_nesting_in_json_is_bounded),
                 cmocka_unit_test(test_a_nul_is_told_from_what_looks_like_one),
                 cmocka_unit_test(test_json_comes_back_as_it_was),
                 cmocka_unit_test(test_words_become_a_map),
