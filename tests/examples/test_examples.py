@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the examples of libbusrt's documentation do, each run against a busrtd, beside raw clients that hear and say the
+same in bytes."""
+import os
+import signal
+import struct
+import subprocess
+
+import bus
+from bus import DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIBE, Reader, main
+
+PARSE, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32601, -32602
+NAMES = 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll'
+
+
+def program(name):
+    return os.environ['EXAMPLE_' + name.replace('-', '_').upper()]
+
+
+def environment(path):
+    return {**os.environ, 'LC_ALL': 'C.UTF-8', 'BUSRT_SOCKET': path}
+
+
+class Running:
+    """One that goes on: out and err are Readers, stdin is a file."""
+
+    def __init__(self, path, name, *args):
+        ends = os.pipe(), os.pipe()
+        self.out, self.err = (Reader(reader) for reader, _ in ends)
+        self.process = subprocess.Popen([program(name), *args], stdin=subprocess.PIPE, stdout=ends[0][1], stderr=ends[1][1],
+                                        env=environment(path))
+        self.stdin = self.process.stdin
+        for _, writer in ends:
+            os.close(writer)
+
+    def say(self, text):
+        self.stdin.write(text.encode())
+        self.stdin.flush()
+
+    def wait(self):
+        return self.process.wait(DEADLINE)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.stdin.close()
+        os.close(self.out.fd)
+        os.close(self.err.fd)
+
+
+class TestCase(bus.TestCase):
+    def setUp(self):
+        self.bus = self.broker('-B', 'bus.sock')
+        self.path = self.bus.path()
+
+    def running(self, name, *args):
+        process = Running(self.path, name, *args)
+        self.addCleanup(process.close)
+        return process
+
+    def run_once(self, name, *args, stdin='', path=None):
+        """To its end: (status, stdout, stderr)."""
+        done = subprocess.run([program(name), *args], input=stdin, capture_output=True, text=True, timeout=DEADLINE,
+                              env=environment(path or self.path))
+        return done.returncode, done.stdout, done.stderr
+
+    def subscriber(self, topic, name='subscriber'):
+        client = self.connected(self.bus, name)
+        self.assertEqual(client.acked(SUBSCRIBE, topic.encode()), OK)
+        return client
+
+    def publish(self, client, topic, payload):
+        self.assertEqual(client.acked(PUBLISH, topic.encode() + b'\0' + payload), OK)
+
+    def send(self, client, target, payload):
+        return client.acked(MESSAGE, target.encode() + b'\0' + payload)
+
+    def next_of(self, client, wanted):
+        """(payload, sender) of the next frame of that kind."""
+        while True:
+            kind, payload, sender = client.receive()
+            if kind == wanted:
+                return payload, sender
+
+    def publication(self, client):
+        payload, _ = self.next_of(client, PUBLICATION)
+        topic, _, payload = payload.partition(b'\0')
+        return topic.decode(), payload
+
+    def fails_when_the_broker_goes(self, process):
+        self.bus.process.kill()
+        self.assertEqual(process.wait(), 1)
+        process.err.wait_for(r'(?m)^\S+: .+\n\Z')
+
+
+class Each(TestCase):
+    def test_wrong_arguments_are_told(self):
+        for name in NAMES:
+            status, out, err = self.run_once(name)
+            self.assertEqual((status, out), (2, ''), name)
+            self.assert_one_line(err, r'^usage: \S+ ')
+
+    def test_no_broker_is_told(self):
+        for name, *args in (('listener', 'l', 't'), ('publisher', 'p', 't'), ('rpc-client', 'clients'), ('rpc-server', 's'),
+                            ('sd-event', 'e'), ('poll', 'a', 'b')):
+            status, out, err = self.run_once(name, *args, path='/nonexistent/bus.sock')
+            self.assertEqual((status, out), (1, ''), name)
+            self.assert_one_line(err, r'^\S+: \S+')
+
+
+class Listener(TestCase):
+    def test_prints_publications_and_messages_in_order(self):
+        listener = self.running('listener', 'logger', 'a/#', 'b')
+        listener.err.wait_for(f'logger listens at {self.path}\n')
+        probe = self.connected(self.bus, 'probe')
+        self.publish(probe, 'a/x', b'one')
+        self.publish(probe, 'c', b'not this')
+        self.assertEqual(self.send(probe, 'logger', b'two'), OK)
+        self.publish(probe, 'b', b'')
+        listener.out.wait_for('probe a/x: one\nprobe -: two\nprobe b: \n')
+
+    def test_ends_with_the_broker(self):
+        listener = self.running('listener', 'logger', 'a')
+        listener.err.wait_for('listens')
+        self.fails_when_the_broker_goes(listener)
+
+    def test_a_taken_name_is_told(self):
+        self.connected(self.bus, 'logger')
+        status, _, err = self.run_once('listener', 'logger', 'a')
+        self.assertEqual(status, 1)
+        self.assert_one_line(err, '^logger: ')
+
+
+class Publisher(TestCase):
+    def test_every_line_arrives_in_order(self):
+        subscriber = self.subscriber('numbers')
+        lines = [f'{n}' for n in range(2000)] + ['', 'last, without an end']
+        self.assertEqual(self.run_once('publisher', 'counter', 'numbers', stdin='\n'.join(lines)),
+                         (0, f'{len(lines)} published\n', ''))
+        for line in lines:
+            self.assertEqual(self.publication(subscriber), ('numbers', line.encode()))
+
+    def test_nothing_is_published_of_nothing(self):
+        self.assertEqual(self.run_once('publisher', 'counter', 'numbers'), (0, '0 published\n', ''))
+
+    def test_fails_when_the_broker_goes_in_between(self):
+        subscriber = self.subscriber('numbers')
+        publisher = self.running('publisher', 'counter', 'numbers')
+        publisher.say('one\n' * 300)
+        for _ in range(300):  # then it waits for input
+            self.assertEqual(self.publication(subscriber), ('numbers', b'one'))
+        self.bus.process.kill()
+        self.bus.wait()
+        publisher.say('two\n')
+        publisher.stdin.close()
+        self.assertEqual(publisher.wait(), 1)
+        self.assertEqual(publisher.out.read_all(), '')
+        publisher.err.wait_for('(?m)^counter: .+\n')
+
+
+class RemoteCalls(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.number = 0
+
+    def server(self, name='calculator'):
+        server = self.running('rpc-server', name)
+        server.err.wait_for(f'{name} serves\n')
+        return server
+
+    def start(self, client, method, params=b''):
+        self.number += 1
+        self.assertEqual(self.send(client, 'calculator',
+                                   b'\x01' + struct.pack('<I', self.number) + method + b'\0' + params), OK)
+        return self.number
+
+    def reply(self, client, number):
+        """A result, or the code of an error reply."""
+        payload = client.heard.pop(0) if client.heard else self.next_of(client, MESSAGE)[0]
+        self.assertEqual(struct.unpack('<I', payload[1:5]), (number,))
+        return payload[5:] if payload[0] == 0x11 else struct.unpack('<h', payload[5:7])[0]
+
+    def call(self, client, method, params=b''):
+        return self.reply(client, self.start(client, method, params))
+
+    def test_lists_clients(self):
+        self.connected(self.bus, 'plc.1')
+        status, out, err = self.run_once('rpc-client', 'clients')
+        self.assertEqual((status, err), (0, ''))
+        self.assertRegex(out, r'^\.broker internal \d+\nplc\.1 local_ipc \d+\nrpc-client\.\d+ local_ipc \d+\n$')
+
+    def test_lists_clients_by_a_filter(self):
+        self.connected(self.bus, 'plc.1')
+        self.assertEqual(self.run_once('rpc-client', 'clients', '^plc'), (0, 'plc.1 local_ipc 0\n', ''))
+        status, out, err = self.run_once('rpc-client', 'clients', '(')
+        self.assertEqual((status, out), (1, ''))
+        self.assertRegex(err, rf'^\.broker says: error {PARSE} .+\nrpc-client\.\d+: .+\n$')
+
+    def test_client_and_server_add(self):
+        self.server()
+        for a, b, total in (('1', '2', '3'), ('-5', '3', '-2'), ('9223372036854775806', '1', '9223372036854775807')):
+            self.assertEqual(self.run_once('rpc-client', 'add', 'calculator', a, b), (0, total + '\n', ''))
+        status, out, err = self.run_once('rpc-client', 'add', 'calculator', '9223372036854775807', '1')
+        self.assertEqual((status, out), (1, ''))
+        self.assertIn(f'calculator says: error {INVALID_PARAMS} a and b: two integers\n', err)
+
+    def test_a_target_that_is_not_there_is_told(self):
+        status, out, err = self.run_once('rpc-client', 'add', 'nobody', '1', '2')
+        self.assertEqual((status, out), (1, ''))
+        self.assert_one_line(err, r'^rpc-client\.\d+: .+')
+
+    def test_the_server_answers_every_kind_of_call(self):
+        self.server()
+        caller = self.connected(self.bus, 'caller')
+        self.assertEqual(self.call(caller, b'add', b'\x82\xa1a\x01\xa1b\x02'), b'\xdf\x00\x00\x00\x01\xa3sum\x03')
+        self.assertEqual(self.call(caller, b'add', b'\x81\xa1a\x01'), INVALID_PARAMS)
+        self.assertEqual(self.call(caller, b'add'), INVALID_PARAMS)
+        self.assertEqual(self.call(caller, b'add', b'\xc1'), PARSE)
+        self.assertEqual(self.call(caller, b'add', b'\x82\xa1a\x01'), PARSE)
+        self.assertEqual(self.call(caller, b'subtract'), METHOD_NOT_FOUND)
+
+    def test_a_reply_may_come_later(self):
+        self.server()
+        sleeper, waker = self.connected(self.bus, 'sleeper'), self.connected(self.bus, 'waker')
+        woken = b'\xdf\x00\x00\x00\x01\xa5woken'
+        self.assertEqual(self.call(waker, b'wake'), woken + b'\xc2')
+        waiting = self.start(sleeper, b'wait')
+        self.assertEqual(self.call(waker, b'add', b'\x82\xa1a\x01\xa1b\x02')[-1:], b'\x03')
+        self.assertEqual(self.call(waker, b'wake'), woken + b'\xc3')
+        self.assertEqual(self.reply(sleeper, waiting), b'')
+
+    def test_the_server_ends_with_the_broker(self):
+        server = self.server()
+        self.call(self.connected(self.bus, 'sleeper'), b'add')
+        self.start(self.connected(self.bus, 'other'), b'wait')  # held by the server as it ends
+        self.fails_when_the_broker_goes(server)
+
+
+class SdEvent(TestCase):
+    def test_publishes_prints_and_ends_by_a_signal(self):
+        subscriber = self.subscriber('load/meter')
+        meter = self.running('sd-event', 'meter')
+        meter.err.wait_for('meter is connected\n')
+        for _ in range(2):
+            topic, payload = self.publication(subscriber)
+            self.assertEqual(topic, 'load/meter')
+            self.assertRegex(payload.decode(), r'^\d+\.\d\d$')
+        self.publish(subscriber, 'load/other', b'0.25')
+        meter.out.wait_for('load/other: 0.25\n')
+        meter.process.send_signal(signal.SIGTERM)
+        self.assertEqual(meter.wait(), 0)
+        self.assertEqual(meter.err.read_all(), 'meter is connected\n')
+
+    def test_ends_with_the_broker(self):
+        meter = self.running('sd-event', 'meter')
+        meter.err.wait_for('connected')
+        self.fails_when_the_broker_goes(meter)
+
+    def test_a_taken_name_is_told(self):
+        self.connected(self.bus, 'meter')
+        status, out, err = self.run_once('sd-event', 'meter')
+        self.assertEqual((status, out), (1, ''))
+        self.assert_one_line(err, '^meter: ')
+
+
+class Poll(TestCase):
+    def test_two_talk_to_each_other(self):
+        alice, bob = self.running('poll', 'alice', 'bob'), self.running('poll', 'bob', 'alice')
+        # Each is there when the other has heard from it.
+        self.connected(self.bus, 'probe')
+        for target, process in ('alice', alice), ('bob', bob):
+            self.hello(target)
+            process.out.wait_for('hello: ready\n')
+        alice.say('one\ntw')
+        alice.say('o\n')
+        bob.out.wait_for('alice: one\nalice: two\n')
+        bob.say('three\nwithout an end')
+        bob.stdin.close()
+        alice.out.wait_for('bob: three\nbob: without an end\n')
+        self.assertEqual((bob.wait(), bob.err.read_all()), (0, ''))
+        alice.say('four\n')
+        alice.out.wait_for('bob is not there\n')
+        alice.stdin.close()
+        self.assertEqual((alice.wait(), alice.err.read_all()), (0, ''))
+
+    def hello(self, target):
+        """Says so as soon as the target is registered."""
+        watcher = self.subscriber('.broker/info', name='watcher')
+        with self.bus.client('hello') as client:
+            while self.send(client, target, b'ready') != OK:
+                self.publication(watcher)
+        watcher.close()
+
+    def test_a_long_line_goes_in_pieces(self):
+        receiver = self.connected(self.bus, 'receiver')
+        status, _, err = self.run_once('poll', 'alice', 'receiver', stdin='x' * 10000 + '\nend\n')
+        self.assertEqual((status, err), (0, ''))
+        text = b''
+        while not text.endswith(b'end'):
+            text += self.next_of(receiver, MESSAGE)[0]
+        self.assertEqual(text, b'x' * 10000 + b'end')
+
+    def test_ends_with_the_broker(self):
+        alice = self.running('poll', 'alice', 'bob')
+        self.hello('alice')
+        alice.out.wait_for('ready')
+        self.fails_when_the_broker_goes(alice)
+
+
+if __name__ == '__main__':
+    main()

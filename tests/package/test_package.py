@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libbusrt as programs get it: its headers compile by themselves, the library links libc and shows its declared functions
+alone, and what is installed is enough to build and run a program."""
+import glob
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+BUILD, SOURCE, LIBRARY = (os.environ[name] for name in ('BUILD', 'SOURCE', 'LIBBUSRT'))
+CC, CXX = shlex.split(os.environ['CC']), shlex.split(os.environ['CXX'])
+SANITIZE = shlex.split(os.environ['SANITIZE'])
+STRICT = ['-Wall', '-Wextra', '-Wpedantic', '-Werror']
+DIALECTS = {'C11': [*CC, '-xc', '-std=c11'], **({'C++17': [*CXX, '-xc++', '-std=c++17']} if CXX else {})}
+
+# Every function of the inline headers is used, so that none escapes the compiler.
+INLINE_USES = """
+#include <busrt/msgpack.h>
+#include <busrt/rpc.h>
+#include <busrt/sd-event.h>
+int use(busrt_client *client, sd_event *event, busrt_frame *frame)
+{
+        busrt_params params = BUSRT_PARAMS_INIT;
+        busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
+        const struct iovec *iov;
+        sd_event_source *source;
+        msgpack_unpacked result;
+        const char *text;
+        size_t len;
+        double d;
+        int64_t i;
+        uint64_t u;
+        int b;
+        int r = busrt_client_attach_event(client, event, 0, &source);
+
+        busrt_client_detach_event(source);
+        r |= busrt_params_add_int(&params, "i", 1) | busrt_params_add_uint(&params, "u", 1);
+        r |= busrt_params_add_double(&params, "d", 1) | busrt_params_add_bool(&params, "b", 1);
+        r |= busrt_params_add_string(&params, "s", "") | busrt_params_add_bytes(&params, "x", "", 0);
+        r |= busrt_params_get(&params, &iov) | busrt_frame_unpack(frame, &result);
+        r |= busrt_map_get_int(&result.data, "i", &i) | busrt_map_get_uint(&result.data, "u", &u);
+        r |= busrt_map_get_double(&result.data, "d", &d) | busrt_map_get_bool(&result.data, "b", &b);
+        r |= busrt_map_get_string(&result.data, "s", &text, &len);
+        busrt_params_done(&params);
+        busrt_rpc_error_done(&error);
+        return r;
+}
+"""
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name.replace('-', '_'), os.path.join(os.environ['LINT'], name + '.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(path):
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+def headers():
+    return [*glob.glob(os.path.join(SOURCE, 'include', 'busrt', '*.h')), os.path.join(BUILD, 'include', 'busrt', 'version.h')]
+
+
+def pkg_config(*args, env=None):
+    done = subprocess.run(['pkg-config', *args], capture_output=True, text=True, env=env)
+    return shlex.split(done.stdout) if done.returncode == 0 else []
+
+
+def output(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+class TestCase(unittest.TestCase):
+    def directory(self):
+        path = tempfile.mkdtemp(prefix='busrt-package-')
+        self.addCleanup(shutil.rmtree, path, True)
+        return path
+
+    def compiles(self, command, text, *options):
+        done = subprocess.run([*command, *STRICT, *options, '-fsyntax-only', '-'], input=text, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+
+
+class Headers(TestCase):
+    options = [f'-I{SOURCE}/include', f'-I{BUILD}/include', *pkg_config('--cflags', 'libsystemd'),
+               *(pkg_config('--cflags', 'msgpack-c') or pkg_config('--cflags', 'msgpack'))]
+
+    def test_each_compiles_alone(self):
+        self.assertEqual(len(headers()), 5)
+        for header in headers():
+            for dialect, command in DIALECTS.items():
+                with self.subTest(header=os.path.basename(header), dialect=dialect):
+                    self.compiles(command, f'#include <busrt/{os.path.basename(header)}>\n', *self.options)
+
+    def test_inline_functions_compile(self):
+        for dialect, command in DIALECTS.items():
+            with self.subTest(dialect=dialect):
+                self.compiles(command, INLINE_USES, *self.options)
+
+    def test_they_change_no_names_of_others(self):
+        """Macros of theirs begin with BUSRT_."""
+        for header in headers():
+            for name in re.findall(r'^[ \t]*#[ \t]*define[ \t]+(\w+)', read(header), re.M):
+                self.assertRegex(name, '^BUSRT_')
+
+    def test_the_program_of_the_manual_compiles(self):
+        text = read(os.path.join(SOURCE, 'docs', 'man', 'libbusrt.3.scd'))
+        example = re.search(r'^# EXAMPLE\n.*?^```\n(.*?)^```$', text, re.S | re.M).group(1).replace('\\\\', '\\')
+        self.compiles(DIALECTS['C11'], example, *self.options)
+
+
+class Library(TestCase):
+    @unittest.skipIf(SANITIZE, 'sanitizers link their own')
+    def test_it_links_libc_alone(self):
+        needed = re.findall(r'\(NEEDED\).*\[(.*)\]', output('readelf', '-dW', LIBRARY))
+        self.assertEqual(needed, ['libc.so.6'])
+
+    def test_its_soname_has_a_version(self):
+        self.assertRegex(output('readelf', '-dW', LIBRARY), r'\(SONAME\).*\[libbusrt\.so\.0\]')
+
+    def test_it_shows_the_declared_functions_alone(self):
+        declarations = load('check-manual').declarations
+        declared = set()
+        for header in headers():
+            inline = re.findall(r'static inline [^;{]*?(busrt_\w+)\(', read(header))
+            declared |= {name for name, prototype in declarations(read(header)).items()
+                         if name not in inline and not prototype.startswith('typedef')}
+        shown = [line.split() for line in output('nm', '-D', '--defined-only', LIBRARY).splitlines()]
+        versions = {line[-1] for line in shown if line[1] == 'A'}
+        functions = {line[-1] for line in shown if line[1] != 'A'}
+        self.assertEqual(len(versions), 1, versions)
+        version = versions.pop().split('@')[0]
+        self.assertEqual(functions, {f'{name}@@{version}' for name in declared})
+        self.assertTrue(all(name.startswith('busrt_') for name in declared))
+        self.assertTrue(all(line[1] == 'T' for line in shown if line[1] != 'A'), shown)
+
+
+class Installed(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix='busrt-package-')
+        cls.addClassCleanup(shutil.rmtree, cls.root, True)
+        output(os.environ['MESON'], 'install', '-C', BUILD, '--no-rebuild', '--tags', 'devel,man,runtime',
+               '--destdir', cls.root)
+        cls.pc = cls.find('libbusrt.pc')
+
+    @classmethod
+    def find(cls, name):
+        found = [os.path.join(folder, name) for folder, folders, names in os.walk(cls.root) if name in names]
+        assert len(found) == 1, (name, found)
+        return found[0]
+
+    def pkg_config(self, *args):
+        return pkg_config(*args, 'libbusrt', env={**os.environ, 'PKG_CONFIG_LIBDIR': os.path.dirname(self.pc),
+                                                  'PKG_CONFIG_SYSROOT_DIR': self.root})
+
+    def test_a_program_is_built_by_pkg_config_and_runs(self):
+        example = os.path.join(SOURCE, 'docs', 'examples', 'listener.c')
+        program = os.path.join(self.directory(), 'program')
+        options = self.pkg_config('--cflags', '--libs')
+        self.assertIn('-lbusrt', options)
+        output(*CC, '-std=gnu11', *STRICT, *SANITIZE, example, '-o', program, *options)
+        library = os.path.dirname(self.find('libbusrt.so.0'))
+        done = subprocess.run([program, 'name', 'topic'], capture_output=True, text=True,
+                              env={**os.environ, 'LD_LIBRARY_PATH': library, 'BUSRT_SOCKET': '/nonexistent/bus.sock'})
+        self.assertEqual((done.returncode, done.stdout), (1, ''))
+        self.assertRegex(done.stderr, r'^name: .+\n$')
+
+    def test_programs_need_nothing_else_of_this_project(self):
+        self.assertEqual([word for word in self.pkg_config('--libs') if word.startswith('-l')], ['-lbusrt'])
+        self.assertEqual(self.pkg_config('--print-requires'), [])
+
+    def test_every_public_header_is_there(self):
+        folder = os.path.dirname(self.find('client.h'))
+        self.assertEqual(os.path.basename(folder), 'busrt')
+        self.assertEqual(sorted(os.listdir(folder)), sorted(map(os.path.basename, headers())))
+
+    @unittest.skipIf(os.environ['MAN'] == 'no', 'scdoc is not installed')
+    def test_the_manual_has_a_page_for_every_function(self):
+        manual = load('check-manual')
+        folder = os.path.dirname(self.find('libbusrt.3'))
+        for header in headers():
+            for name, prototype in manual.declarations(read(header)).items():
+                if not prototype.startswith('typedef'):
+                    self.assertIn(name, read(os.path.join(folder, name + '.3')))
+
+    @unittest.skipIf(os.environ['MAN'] == 'no' or not shutil.which('man'), 'no scdoc, or no man')
+    def test_man_finds_a_function_of_another_page(self):
+        pages = os.path.dirname(os.path.dirname(self.find('libbusrt.3')))
+        text = output('man', '-M', pages, '3', 'busrt_client_publish', env={**os.environ, 'LC_ALL': 'C', 'MANPAGER': 'cat'})
+        self.assertIn('busrt_client_send(3)', text)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
