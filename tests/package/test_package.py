@@ -74,7 +74,11 @@ def pkg_config(*args, env=None):
 
 
 def output(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    """Its standard output, of a run that succeeds."""
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise AssertionError(f'{command}: {done.stdout}{done.stderr}')
+    return done.stdout
 
 
 class TestCase(unittest.TestCase):
