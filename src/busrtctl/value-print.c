@@ -88,9 +88,9 @@ static void add_plain(const struct printer *p, const struct item *item, const ch
 
         (void)snprintf(quoted, sizeof(quoted), is_word ? "\"%s\"" : "%s", text);
         add_colored(p,
-                    item->kind == ITEM_NIL    ? ANSI_DIM
-                    : item->kind < ITEM_FLOAT ? ANSI_YELLOW
-                                              : ANSI_CYAN,
+                    item->kind == ITEM_NIL       ? ANSI_DIM
+                    : item->kind < ITEM_UNSIGNED ? ANSI_YELLOW
+                                                 : ANSI_CYAN,
                     quoted);
 }
 

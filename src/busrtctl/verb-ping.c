@@ -24,7 +24,7 @@ static const char help[] =
         "  -h, --help            this text\n"
         "\n"
         "How long an answer may take is said before the verb: busrtctl -t 100ms ping.\n"
-        "The status is 0 if all were answered.\n";
+        "The status is 0 if there were answers, and none was lost.\n";
 
 struct ping {
         struct settings settings;
@@ -217,7 +217,8 @@ static int run(struct ping *ping)
                 print_summary_json(ping);
         else
                 print_summary(ping);
-        status = finish_output(ping->received == ping->sent ? EXIT_SUCCESS : EXIT_FAILURE);
+        status = finish_output(ping->received > 0 && ping->received == ping->sent ? EXIT_SUCCESS
+                                                                                  : EXIT_FAILURE);
         return r < 0 ? fail(r, "the connection is lost") : status;
 }
 

@@ -93,6 +93,13 @@ class Listen(TestCase):
             self.assertEqual(len(re.findall(r'\.\.\. \d+ more bytes\n', out)), 0 if shown else 2)
             self.assertNotIn('\ufffd', out)
 
+    def test_topics_alone(self):
+        listener = self.listener('--topics', 'a/#', '-c', '3')
+        self.publish('a/b', b'x')
+        self.send('listener', b'a message has none')
+        self.publish('a/\033', b'y')
+        self.assertEqual(self.output(listener), 'a/b\na/\\x1b\n')
+
     def test_json_holds_everything(self):
         listener = self.listener('a/#', '--json', '-c', '5')
         payloads = [b'', 'Grüße "x" \\ \n\033 \u202e \U000e0001'.encode(), ALL_BYTES, b'a\0b']
