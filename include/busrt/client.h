@@ -123,10 +123,10 @@ int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler han
 /* address (docs/protocol.md, 8): a path that begins with '/' or ends in .sock, .socket or .ipc is a
  * UNIX socket, anything else host:port; NULL is the first that is there of $BUSRT_SOCKET,
  * $XDG_RUNTIME_DIR/busrt/bus.sock and /run/busrt/bus.sock. Blocks until the client is registered,
- * for the client's timeout at the most. Once per client: -EALREADY while it connects, -EISCONN when
- * it has, -ENOTCONN when it is closed, as it is after any failure but of the address's form.
- * Errors: connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws://
- * and wss://, and the broker's answers. */
+ * for the client's timeout at the most. Once per client: -EALREADY while it connects, -EISCONN
+ * afterwards; after any failure but of the address's form the client is closed. Errors:
+ * connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws:// and
+ * wss://, and the broker's answers. */
 int busrt_client_connect(busrt_client *client, const char *address);
 /* The same, but only started: the state handler, or busrt_client_get_state(), tells how it ends. A
  * host's name is looked up first, which may block: give a number where that matters. */
@@ -243,7 +243,7 @@ int busrt_client_cork(busrt_client *client);
 int busrt_client_uncork(busrt_client *client);
 /* Waits until all that was sent is written to the socket. */
 int busrt_client_flush(busrt_client *client, uint64_t timeout);
-/* Bytes that wait to be written, 0 also without a connection. -EINVAL, -ECHILD. */
+/* Bytes that wait to be written, or -errno. */
 ssize_t busrt_client_get_unsent(busrt_client *client);
 
 /* --- Frames received --- */
@@ -264,8 +264,9 @@ enum busrt_kind {
 typedef void (*busrt_frame_handler)(busrt_client *client, busrt_frame *frame, void *userdata);
 int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_handler handler,
                                    void *userdata);
-/* The next frame, waited for; the caller's reference. -ETIMEDOUT (-EAGAIN for a timeout of 0).
- * After the connection has gone, first what had come, then -ECONNRESET. */
+/* The next frame, waited for; the caller's reference. -ENOTCONN also while connecting. -ETIMEDOUT
+ * (-EAGAIN for a timeout of 0). After the connection has gone, first what had come, then
+ * -ECONNRESET. */
 int busrt_client_read(busrt_client *client, uint64_t timeout, busrt_frame **ret);
 
 /* These have no errors. NULL: kind 0, strings and payload NULL, length 0. */

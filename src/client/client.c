@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "basic/utf8.h"
@@ -179,6 +180,16 @@ static int init_fds(busrt_client *c)
         return 0;
 }
 
+/* A late reply to the last program of that name must not meet a call of this one. */
+static uint32_t random_id(void)
+{
+        uint32_t id;
+
+        if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+                id = (uint32_t)now_usec();
+        return id;
+}
+
 static int client_make(const char *name, size_t len, busrt_client **ret)
 {
         _cleanup_(client_discardp) busrt_client *c = calloc(1, sizeof(*c));
@@ -195,6 +206,7 @@ static int client_make(const char *name, size_t len, busrt_client **ret)
         c->max_frame = MAX_FRAME_DEFAULT;
         c->next_ping = UINT64_MAX;
         c->told_connected = true;
+        c->slots.last_id = random_id();
         STAILQ_INIT(&c->events);
         STAILQ_INIT(&c->inbox);
         STAILQ_INIT(&c->spare);
@@ -235,9 +247,9 @@ PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix,
         if (client_forked(primary))
                 return -ECHILD;
         if (suffix)
-                r = asprintf(&name, "%s" WIRE_SECONDARY_SEPARATOR "%s", primary->name, suffix);
+                r = asprintf(&name, "%s%s%s", primary->name, WIRE_SECONDARY_SEPARATOR, suffix);
         else
-                r = asprintf(&name, "%s" WIRE_SECONDARY_SEPARATOR "%u", primary->name,
+                r = asprintf(&name, "%s%s%u", primary->name, WIRE_SECONDARY_SEPARATOR,
                              atomic_fetch_add(&primary->secondaries, 1));
         if (r < 0) {
                 name = NULL;

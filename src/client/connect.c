@@ -178,7 +178,7 @@ size_t connect_input(busrt_client *c, const uint8_t *p, size_t len)
 
         if (c->connecting.phase == PHASE_GREETING)
                 return take_greeting(c, p, len);
-        r = client_errno(p[0]);
+        r = wire_result_is_known(p[0]) ? client_errno(p[0]) : -EPROTO;
         if (r < 0)
                 client_close(c, r);
         else if (c->connecting.phase == PHASE_VERSION) {
@@ -198,10 +198,8 @@ static int may_connect(const busrt_client *c)
                 return 0;
         case BUSRT_STATE_CONNECTING:
                 return -EALREADY;
-        case BUSRT_STATE_CONNECTED:
-                return -EISCONN;
         default:
-                return -ENOTCONN;
+                return -EISCONN;
         }
 }
 
@@ -250,6 +248,15 @@ static bool is_settled(const busrt_client *c, const void *arg)
         return c->state != BUSRT_STATE_CONNECTING;
 }
 
+/* A client that was registered is, though the next frame may have ended it: what came is to be
+ * read. */
+static int wait_registered(busrt_client *c)
+{
+        int r = client_wait_for(c, is_settled, NULL, UINT64_MAX);
+
+        return c->connecting.phase != PHASE_READY && c->error ? c->error : r;
+}
+
 PUBLIC int busrt_client_connect_start(busrt_client *client, const char *address)
 {
         int r;
@@ -268,14 +275,15 @@ PUBLIC int busrt_client_connect(busrt_client *client, const char *address)
 
         if (r < 0)
                 return r;
-        r = client_in_handler(client) ? -EDEADLK : 0;
+        r = may_connect(client);
+        if (r == 0 && client_in_handler(client))
+                r = -EDEADLK;
         (void)client_unlock(client, 0);
         if (r == 0)
                 r = connect_start(client, address);
         if (r < 0)
                 return r;
-        r = client_wait_for(client, is_settled, NULL, UINT64_MAX);
-        return client_unlock(client, client->error ? client->error : r);
+        return client_unlock(client, wait_registered(client));
 }
 
 /* What is not a stream socket is refused before anything happens to it. */
@@ -291,10 +299,10 @@ static int check_stream(int fd)
 
 static int connect_fd(busrt_client *c, int fd)
 {
-        int r = client_in_handler(c) ? -EDEADLK : may_connect(c), flags;
+        int r = may_connect(c), flags;
 
         if (r == 0)
-                r = check_stream(fd);
+                r = client_in_handler(c) ? -EDEADLK : check_stream(fd);
         if (r < 0)
                 return r;
         c->address = strdup("a given socket");
@@ -310,8 +318,7 @@ static int connect_fd(busrt_client *c, int fd)
                 return r;
         }
         start(c);
-        r = client_wait_for(c, is_settled, NULL, UINT64_MAX);
-        return c->error ? c->error : r;
+        return wait_registered(c);
 }
 
 PUBLIC int busrt_client_connect_fd(busrt_client *client, int fd)

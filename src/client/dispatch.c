@@ -20,6 +20,53 @@ bool events_wait(const busrt_client *c)
                (c->state == BUSRT_STATE_CLOSED && !c->told_closed);
 }
 
+int frame_sort(busrt_client *c, busrt_frame *f)
+{
+        struct rpc_message m;
+
+        f->event.kind = EVENT_FRAME;
+        if (f->kind == BUSRT_KIND_MESSAGE && rpc_decode(f->payload, f->len, &m)) {
+                if (m.kind == RPC_REQUEST && c->on_request)
+                        return request_receive(c, f, &m);
+                if (m.kind == RPC_NOTIFICATION && c->on_notification)
+                        f->event.kind = EVENT_NOTIFICATION;
+        }
+        c->queued += f->charge;
+        if (f->event.kind == EVENT_FRAME && !c->on_frame)
+                STAILQ_INSERT_TAIL(&c->inbox, &f->event, link);
+        else
+                event_add(c, &f->event);
+        return 0;
+}
+
+/* A handler was set: what came before it, and was not read yet, is sorted again. -ENOMEM: requests
+ * stay messages. */
+static int sort_again(busrt_client *c)
+{
+        struct event_queue old = STAILQ_HEAD_INITIALIZER(old);
+        struct event *event;
+        int r = 0;
+
+        STAILQ_CONCAT(&old, &c->inbox);
+        STAILQ_CONCAT(&old, &c->events);
+        while ((event = STAILQ_FIRST(&old))) {
+                busrt_frame *f = container_of(event, busrt_frame, event);
+
+                STAILQ_REMOVE_HEAD(&old, link);
+                if (event->kind != EVENT_FRAME && event->kind != EVENT_NOTIFICATION) {
+                        event_add(c, event);
+                        continue;
+                }
+                c->queued -= MIN(c->queued, f->charge);
+                if (frame_sort(c, f) < 0) {
+                        r = -ENOMEM;
+                        c->queued += f->charge;
+                        STAILQ_INSERT_TAIL(&c->inbox, event, link);
+                }
+        }
+        return r;
+}
+
 /* Nobody will handle it. */
 static void event_drop(busrt_client *c, struct event *event)
 {
@@ -363,13 +410,7 @@ PUBLIC int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_hand
         client->on_frame = handler;
         client->on_frame_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        if (handler && !STAILQ_EMPTY(&client->inbox)) {
-                /* What nobody read came before what waits. */
-                STAILQ_CONCAT(&client->inbox, &client->events);
-                STAILQ_CONCAT(&client->events, &client->inbox);
-                client_wake_loop(client);
-        }
-        return client_unlock(client, 0);
+        return client_unlock(client, handler ? sort_again(client) : 0);
 }
 
 PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
@@ -382,7 +423,7 @@ PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
         client->on_notification = handler;
         client->on_notification_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, 0);
+        return client_unlock(client, handler ? sort_again(client) : 0);
 }
 
 PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_handler handler,
@@ -395,7 +436,7 @@ PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_
         client->on_request = handler;
         client->on_request_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, 0);
+        return client_unlock(client, handler ? sort_again(client) : 0);
 }
 
 /* --- Reading without handlers --- */
@@ -411,7 +452,7 @@ static int read_frame(busrt_client *c, uint64_t timeout, busrt_frame **ret)
         busrt_frame *frame;
         int r = 0;
 
-        if (c->state == BUSRT_STATE_NEW)
+        if (c->state == BUSRT_STATE_NEW || c->state == BUSRT_STATE_CONNECTING)
                 return -ENOTCONN;
         if (!inbox_has_one(c, NULL))
                 r = client_wait_for(c, inbox_has_one, NULL, client_deadline(c, timeout));

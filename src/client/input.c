@@ -114,29 +114,6 @@ static bool split_body(busrt_frame *f, const uint8_t *body, size_t len)
         return true;
 }
 
-/* Takes the frame, unless there is no memory for it. */
-static int receive(busrt_client *c, busrt_frame *f)
-{
-        struct rpc_message m;
-
-        if (f->kind == BUSRT_KIND_MESSAGE && rpc_decode(f->payload, f->len, &m)) {
-                if (m.kind == RPC_REQUEST && c->on_request)
-                        return request_receive(c, f, &m);
-                if ((m.kind == RPC_REPLY || m.kind == RPC_ERROR) && c->has_called) {
-                        call_reply(c, f, &m);
-                        return 0;
-                }
-                if (m.kind == RPC_NOTIFICATION && c->on_notification)
-                        f->event.kind = EVENT_NOTIFICATION;
-        }
-        c->queued += f->charge;
-        if (f->event.kind == EVENT_FRAME && !c->on_frame)
-                STAILQ_INSERT_TAIL(&c->inbox, &f->event, link);
-        else
-                event_add(c, &f->event);
-        return 0;
-}
-
 static enum busrt_kind kind_of(uint8_t wire_kind)
 {
         return wire_kind == WIRE_KIND_MESSAGE     ? BUSRT_KIND_MESSAGE
@@ -144,10 +121,17 @@ static enum busrt_kind kind_of(uint8_t wire_kind)
                                                   : BUSRT_KIND_PUBLICATION;
 }
 
+static bool is_reply(const busrt_frame *f, struct rpc_message *ret)
+{
+        return f->kind == BUSRT_KIND_MESSAGE && rpc_decode(f->payload, f->len, ret) &&
+               (ret->kind == RPC_REPLY || ret->kind == RPC_ERROR);
+}
+
 /* A whole frame at p. Bytes used, 0 when the connection is over, or -ENOMEM. */
 static ssize_t take_delivery(busrt_client *c, const uint8_t *p, size_t size)
 {
         busrt_frame *f = frame_new(c);
+        struct rpc_message m;
 
         if (!f)
                 return -ENOMEM;
@@ -160,7 +144,9 @@ static ssize_t take_delivery(busrt_client *c, const uint8_t *p, size_t size)
                 frame_recycle(c, f);
                 return (ssize_t)broken(c, -EPROTO, "a frame without a sender's or topic's end");
         }
-        if (receive(c, f) < 0) {
+        if (c->has_called && is_reply(f, &m))
+                call_reply(c, f, &m);
+        else if (frame_sort(c, f) < 0) {
                 frame_recycle(c, f);
                 return -ENOMEM;
         }

@@ -329,6 +329,9 @@ void client_changed(busrt_client *c);
 /* Puts it where handlers find it. The loop learns of it. */
 void event_add(busrt_client *c, struct event *event);
 bool events_wait(const busrt_client *c);
+/* Takes a frame that is no reply, for the handler that there is for it or for busrt_client_read().
+ * -ENOMEM: it does not. */
+int frame_sort(busrt_client *c, busrt_frame *frame);
 /* Drops all that waits to be handled or read. */
 void events_drop(busrt_client *c);
 

@@ -170,8 +170,8 @@ int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, 
 
         if (!(flags & OUTPUT_FORCE) && !has_room(c, &room)) {
                 (void)output_write(c);
-                if (!has_room(c, &room) && (flags & OUTPUT_DONTWAIT || client_in_handler(c)))
-                        r = -EAGAIN;
+                if (flags & OUTPUT_DONTWAIT || client_in_handler(c))
+                        r = has_room(c, &room) ? 0 : -EAGAIN;
                 else
                         r = client_wait_for(c, has_room, &room, client_deadline(c, c->timeout));
         }
@@ -245,6 +245,6 @@ PUBLIC ssize_t busrt_client_get_unsent(busrt_client *client)
         if (r < 0)
                 return r;
         unsent = output_unsent(&client->output);
-        (void)client_unlock(client, 0);
-        return (ssize_t)unsent;
+        r = client_unlock(client, client->state == BUSRT_STATE_CONNECTED ? 0 : -ENOTCONN);
+        return r < 0 ? r : (ssize_t)unsent;
 }

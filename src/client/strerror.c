@@ -23,8 +23,6 @@ int client_errno(uint8_t result)
                 return -EBADMSG;
         case WIRE_IO:
                 return -EIO;
-        case WIRE_OTHER:
-                return -EREMOTE;
         case WIRE_NOT_SUPPORTED:
                 return -EOPNOTSUPP;
         case WIRE_BUSY:
@@ -35,8 +33,8 @@ int client_errno(uint8_t result)
                 return -ETIME;
         case WIRE_ACCESS:
                 return -EACCES;
-        default:
-                return -EPROTO;
+        default: /* WIRE_OTHER, and what later brokers may say */
+                return -EREMOTE;
         }
 }
 

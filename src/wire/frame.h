@@ -47,6 +47,11 @@ enum wire_result {
         WIRE_ACCESS = 0x79,
 };
 
+static inline bool wire_result_is_known(uint8_t code)
+{
+        return code == WIRE_OK || (code >= WIRE_NOT_REGISTERED && code <= WIRE_ACCESS);
+}
+
 #define WIRE_REQUEST_HEADER_SIZE 9
 #define WIRE_DELIVERY_HEADER_SIZE 6 /* also the whole of a ping and of an acknowledgement */
 
