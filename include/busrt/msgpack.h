@@ -157,7 +157,8 @@ static inline int busrt_params_get(busrt_params *params, const struct iovec **re
 
 /* Reads one value: params of a request, or a result. ret->data is the value; texts and bytes in it
  * point into data, which must outlive it. No bytes at all are nil. Free with
- * msgpack_unpacked_destroy(). -EBADMSG: not MessagePack, too deep, or more behind it. */
+ * msgpack_unpacked_destroy(). -EBADMSG: not MessagePack, cut off, or more behind it. -ENOMEM: also
+ * what claims more items than memory takes, or is nested deeper than msgpack-c reads (32). */
 static inline int busrt_unpack(const void *data, size_t len, msgpack_unpacked *ret)
 {
         msgpack_unpacked unpacked;

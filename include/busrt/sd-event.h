@@ -34,21 +34,12 @@ struct busrt_internal_attachment {
         sd_event_source *time; /* one reference */
 };
 
-static inline void busrt_internal_off(struct busrt_internal_attachment *a)
-{
-        sd_event_source_set_enabled(a->io, SD_EVENT_OFF);
-        sd_event_source_set_enabled(a->time, SD_EVENT_OFF);
-}
-
-/* A closed client has told its state handler why. It has nothing more to say, the loop goes on. */
+/* What goes wrong is told by the state handler. A closed client has no more descriptor or time to
+ * wake the loop by, which goes on. A handler may detach, and free the client: neither is touched
+ * afterwards. */
 static inline int busrt_internal_run(struct busrt_internal_attachment *a)
 {
-        /* A handler may detach, which takes the attachment away. */
-        sd_event_source *keep = sd_event_source_ref(a->io);
-
-        if (busrt_client_process(a->client) < 0)
-                busrt_internal_off(a);
-        sd_event_source_unref(keep);
+        busrt_client_process(a->client);
         return 0;
 }
 
@@ -74,9 +65,7 @@ static inline int busrt_internal_on_prepare(sd_event_source *source, void *userd
         uint64_t usec;
 
         (void)source;
-        if (busrt_client_get_timeout(a->client, &usec) < 0)
-                usec = 0; /* busrt_client_process() says what is wrong */
-        if (usec == UINT64_MAX)
+        if (busrt_client_get_timeout(a->client, &usec) < 0 || usec == UINT64_MAX)
                 return sd_event_source_set_enabled(a->time, SD_EVENT_OFF);
         if (sd_event_source_set_time(a->time, usec) < 0)
                 return -ENOMEM;
@@ -120,7 +109,7 @@ static inline int busrt_internal_fill(struct busrt_internal_attachment *a, sd_ev
  *
  * *ret is the caller's: busrt_client_detach_event() frees it, before busrt_client_free(). The loop
  * does not own the client, nor the client the loop. When the client closes, its state handler is
- * called and the sources go to sleep; detach them then or later. In any one loop at a time.
+ * called; detach then or later. In any one loop at a time.
  *
  * Besides the errors of every function: those of sd_event_add_io(3), -ECHILD after fork(2). */
 static inline int busrt_client_attach_event(busrt_client *client, sd_event *event, int64_t priority,
