@@ -51,6 +51,19 @@ int use(busrt_client *client, sd_event *event, busrt_frame *frame)
 }
 """
 
+# What an example of the manual that is no whole program stands in.
+EXAMPLE_HEADERS = """
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <busrt/msgpack.h>
+#include <busrt/rpc.h>
+"""
+EXAMPLE_FUNCTION = "static void example(busrt_client *client)\n{\n%s\n}\n"
+
 
 def load(name):
     spec = importlib.util.spec_from_file_location(name.replace('-', '_'), os.path.join(os.environ['LINT'], name + '.py'))
@@ -114,10 +127,18 @@ class Headers(TestCase):
             for name in re.findall(r'^[ \t]*#[ \t]*define[ \t]+(\w+)', read(header), re.M):
                 self.assertRegex(name, '^BUSRT_')
 
-    def test_the_program_of_the_manual_compiles(self):
-        text = read(os.path.join(SOURCE, 'docs', 'man', 'libbusrt.3.scd'))
-        example = re.search(r'^# EXAMPLE\n.*?^```\n(.*?)^```$', text, re.S | re.M).group(1).replace('\\\\', '\\')
-        self.compiles(DIALECTS['C11'], example, *self.options)
+    def test_the_examples_of_the_manual_compile(self):
+        pages = glob.glob(os.path.join(SOURCE, 'docs', 'man', '*.3.scd'))
+        examples = {os.path.basename(page): text for page in pages for text in
+                    re.findall(r'^# EXAMPLE\n.*?^```\n(.*?)^```$', read(page), re.S | re.M)}
+        self.assertGreaterEqual(len(examples), 6)
+        for page, text in examples.items():
+            text = text.replace('\\\\', '\\')
+            if '#include' not in text:
+                text = EXAMPLE_HEADERS + (text if text.startswith('static') else EXAMPLE_FUNCTION % text)
+            with self.subTest(page=page):
+                self.compiles([*CC, '-xc', '-std=gnu11'], text, *self.options, '-Wno-unused-function',
+                              '-Wno-unused-parameter', '-Wno-unused-but-set-variable', '-Wno-sign-compare')
 
 
 class Library(TestCase):
