@@ -99,7 +99,7 @@ static int run(struct chat *chat)
         int r;
 
         while (!chat->ended) {
-                /* Until it has nothing more to do; else what it holds would wait for the poll. */
+                /* It does a bounded amount of work each time: again, until nothing is left. */
                 do
                         r = busrt_client_process(chat->client);
                 while (r > 0);
