@@ -230,14 +230,11 @@ static int connect_start(busrt_client *c, const char *address)
         if (r < 0)
                 return r;
         r = may_connect(c);
-        if (r == 0 && (connecting.n_targets >= 0 || !c->address)) {
-                free(c->address);
-                c->address = TAKE_PTR(text);
-        }
-        if (r == 0 && connecting.n_targets < 0)
-                r = connecting.n_targets;
+        if (r == 0)
+                r = MIN(connecting.n_targets, 0);
         if (r < 0)
                 return client_unlock(c, r);
+        c->address = TAKE_PTR(text);
         c->connecting = connecting;
         start(c);
         return 0;
@@ -310,8 +307,8 @@ static int connect_fd(busrt_client *c, int fd)
                 return -ENOMEM;
         /* The caller's number stays the caller's until all went well. */
         c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        flags = fcntl(c->fd, F_GETFL);
-        if (c->fd < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        if (c->fd < 0 || (flags = fcntl(c->fd, F_GETFL)) < 0 ||
+            fcntl(c->fd, F_SETFL, flags | O_NONBLOCK) < 0) {
                 r = -errno;
                 c->fd = close_fd(c->fd);
                 free(TAKE_PTR(c->address));

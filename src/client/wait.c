@@ -200,6 +200,16 @@ static int read_once(busrt_client *c, uint64_t until)
         return MIN(r, 0);
 }
 
+/* Out of memory: what came stays in the socket, or the input, until there is some. */
+static void wait_for_memory(busrt_client *c)
+{
+        static const struct timespec pause = {.tv_nsec = 1000000};
+
+        pthread_mutex_unlock(&c->lock);
+        (void)nanosleep(&pause, NULL);
+        pthread_mutex_lock(&c->lock);
+}
+
 static void wait_for_change(busrt_client *c, uint64_t until)
 {
         struct timespec at = {.tv_sec = (time_t)(until / USEC_PER_SEC),
@@ -215,21 +225,20 @@ static void wait_for_change(busrt_client *c, uint64_t until)
 
 int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline)
 {
-        int r = 0;
-
         if (client_in_handler(c))
                 return -EDEADLK;
         (void)output_write(c);
         for (bool looked = false; !done(c, arg); looked = true) {
                 if (c->state != BUSRT_STATE_CONNECTED && c->state != BUSRT_STATE_CONNECTING)
                         return c->state == BUSRT_STATE_NEW ? -ENOTCONN : -ECONNRESET;
-                if (r < 0)
-                        return r;
                 if (deadline != UINT64_MAX && (looked || deadline > 0) && now_usec() >= deadline)
                         return -ETIMEDOUT;
                 if (reader_enter(c)) {
-                        r = read_once(c, deadline);
+                        int r = read_once(c, deadline);
+
                         reader_leave(c);
+                        if (r == -ENOMEM)
+                                wait_for_memory(c);
                 } else if (deadline == 0)
                         return -ETIMEDOUT;
                 else
@@ -326,6 +335,10 @@ PUBLIC int busrt_client_run(busrt_client *client)
                 r = busrt_client_process(client);
                 if (r == 0)
                         r = busrt_client_wait(client, BUSRT_TIMEOUT_INFINITE);
+                if (r == -ENOMEM && client_lock(client) == 0) {
+                        wait_for_memory(client);
+                        (void)client_unlock(client, 0);
+                }
         } while (r >= 0 || r == -ENOMEM);
         client_unref(client);
         return r;
