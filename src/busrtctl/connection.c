@@ -64,9 +64,9 @@ static char *own_name(unsigned try)
 /* --- What went wrong --- */
 
 static const char how_to_start[] =
-        "To start one:  systemctl start busrtd.socket       the system's, where it is installed\n"
-        "               busrtd -B ./bus.sock                one of your own; then: busrtctl -s "
-        "./bus.sock ...\n";
+        "To start one:\n"
+        "  systemctl start busrtd.socket   the system's, where it is installed\n"
+        "  busrtd -B ./bus.sock            your own; then: busrtctl -s ./bus.sock ...\n";
 
 static bool is_path(const char *address)
 {

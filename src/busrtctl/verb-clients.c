@@ -31,7 +31,7 @@ static const char help[] =
 
 enum { N_TEXTS = 4, N_NUMBERS = 6, N_KEYS = N_TEXTS + N_NUMBERS };
 
-/* In the order of the columns. */
+/* In the order of struct client. */
 static const struct {
         const char *name, *heading;
 } keys[N_KEYS] = {
@@ -39,6 +39,10 @@ static const struct {
         {"r_frames", "IN"}, {"r_bytes", "IN BYTES"}, {"w_frames", "OUT"},  {"w_bytes", "OUT BYTES"},
         {"queue", "QUEUE"}, {"instances", "INST"},
 };
+
+/* On a terminal too narrow for the table, the end of the last columns is cut: addresses are the
+ * least of it. */
+static const size_t columns[N_KEYS] = {0, 1, 4, 5, 6, 7, 8, 9, 2, 3};
 
 struct client {
         struct {
@@ -140,10 +144,10 @@ static int add_line(struct libscols_table *table, const struct client *client)
 
         if (!line)
                 return -ENOMEM;
-        for (size_t key = 0; key < N_KEYS; key++) {
-                char *cell = format_cell(client, key);
+        for (size_t i = 0; i < N_KEYS; i++) {
+                char *cell = format_cell(client, columns[i]);
 
-                if (!cell || scols_line_refer_data(line, key, cell) < 0) {
+                if (!cell || scols_line_refer_data(line, i, cell) < 0) {
                         free(cell);
                         return -ENOMEM;
                 }
@@ -153,10 +157,13 @@ static int add_line(struct libscols_table *table, const struct client *client)
 
 static int add_columns(struct libscols_table *table)
 {
-        for (size_t key = 0; key < N_KEYS; key++) {
-                int flags = key >= N_TEXTS ? SCOLS_FL_RIGHT : 0;
+        for (size_t i = 0; i < N_KEYS; i++) {
+                size_t key = columns[i];
                 struct libscols_column *column =
-                        scols_table_new_column(table, keys[key].heading, 0, flags);
+                        scols_table_new_column(table, keys[key].heading, 0,
+                                               key >= N_TEXTS ? SCOLS_FL_RIGHT
+                                               : key > 1      ? SCOLS_FL_TRUNC
+                                                              : 0);
 
                 if (!column || scols_cell_set_color(scols_column_get_header(column), "bold") < 0 ||
                     (key == 0 && scols_column_set_color(column, "cyan") < 0))
@@ -273,7 +280,11 @@ static int take_option(struct list *list, int c, char **argv)
         switch (c) {
         case 'S':
                 if (find_key(optarg, &list->key) < 0)
-                        return -usage_error("clients", "--sort \"%s\": not a column", optarg);
+                        return -usage_error(
+                                "clients",
+                                "--sort \"%s\": not one of name, kind, source, port, r_frames, "
+                                "r_bytes, w_frames, w_bytes, queue, instances",
+                                optarg);
                 return 0;
         case 'R':
                 list->reverse = true;

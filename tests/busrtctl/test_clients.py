@@ -22,12 +22,11 @@ class Clients(TestCase):
 
     def test_a_table(self):
         lines = self.ok('-n', 'me', 'clients').splitlines()
-        self.assertRegex(lines[0], r'^NAME +KIND +SOURCE +PORT +IN +IN BYTES +OUT +OUT BYTES +QUEUE +INST$')
+        self.assertRegex(lines[0], r'^NAME +KIND +IN +IN BYTES +OUT +OUT BYTES +QUEUE +INST +SOURCE +PORT *$')
         self.assertEqual([line.split()[0] for line in lines[1:]], ['.broker', 'me', 'plc.1', 'plc.2'])
-        self.assertRegex(lines[1], r'^\.broker +internal +- +- ')
-        self.assertRegex(lines[3], r'^plc\.1 +local_ipc +- +bus\.sock +0 +0 B +3 +5\.9 KiB +\d+ +1$')
-        self.assertRegex(lines[4], r'^plc\.2 +local_ipc +- +bus\.sock +3 +5\.9 KiB +3 +18 B +\d+ +2$')
-        self.assertEqual(len({len(line) for line in lines}), 1)
+        self.assertRegex(lines[1], r'^\.broker +internal .* - +- *$')
+        self.assertRegex(lines[3], r'^plc\.1 +local_ipc +0 +0 B +3 +5\.9 KiB +\d+ +1 +- +bus\.sock$')
+        self.assertRegex(lines[4], r'^plc\.2 +local_ipc +3 +5\.9 KiB +3 +18 B +\d+ +2 +- +bus\.sock$')
 
     def test_a_filter(self):
         self.assertEqual(self.names(), ['.broker', 'plc.1', 'plc.2'])
@@ -41,7 +40,7 @@ class Clients(TestCase):
         self.assertEqual(self.names('--sort', 'w_bytes')[0], 'plc.1')
         self.assertEqual(self.names('--sort', 'r_bytes', '--reverse')[0], 'plc.1')
         self.assertEqual(self.names('--sort', 'kind'), ['.broker', 'plc.1', 'plc.2'])
-        self.fails('clients', '--sort', 'size', says='--sort "size": not a column', status=2)
+        self.fails('clients', '--sort', 'size', says='--sort "size": not one of name, kind', status=2)
         self.fails('clients', 'a', 'b', says='more than one REGEX', status=2)
 
     def test_json_is_all_that_the_broker_tells(self):
