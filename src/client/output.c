@@ -109,7 +109,7 @@ bool output_write(busrt_client *c)
 /* What waits is written now, or when the cork goes, or when the handlers of this batch have run. */
 static bool is_gathering(const busrt_client *c)
 {
-        return c->output.corked > 0 || (c->more_follows && client_in_handler(c));
+        return c->output.corked > 0 || (client_in_handler(c) && c->more_follows);
 }
 
 /* Nothing waits: from where it lies. 0, or -errno where the frame is lost. */
