@@ -264,6 +264,22 @@ static void sockets_that_are_none(void **state)
         assert_int_equal(busrt_client_get_state(c), BUSRT_STATE_NEW);
 }
 
+static void a_failed_address_may_be_followed_by_a_socket(void **state)
+{
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        int fd;
+
+        EINVALS(busrt_client_connect(c, "nonsense"));
+        EINVALS(busrt_client_connect_start(c, "127.0.0.1:x"));
+        assert_int_equal(busrt_client_get_state(c), BUSRT_STATE_NEW);
+        fake = fake_start(FAKE_PAIR, acknowledge, NULL);
+        fd = fake_take_fd(fake);
+        assert_int_equal(busrt_client_connect_fd(c, fd), 0);
+        assert_int_equal(busrt_client_send(c, "a", NULL, 0, BUSRT_QOS_PROCESSED, NULL), 0);
+        assert_int_equal(busrt_client_connect(c, "x.sock"), -EISCONN);
+        fake_stop(fake);
+}
+
 /* A body that is longer than the client allows, because of its names alone. */
 static void over_long_names_in_frames(void **state)
 {
@@ -331,6 +347,7 @@ int main(void)
                 cmocka_unit_test(names_of_secondaries),
                 cmocka_unit_test(addresses),
                 cmocka_unit_test(sockets_that_are_none),
+                cmocka_unit_test(a_failed_address_may_be_followed_by_a_socket),
                 cmocka_unit_test(over_long_names_in_frames),
                 cmocka_unit_test(lengths_that_overflow),
                 cmocka_unit_test(every_error_has_a_text),

@@ -26,6 +26,28 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t len);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
+int __real_vasprintf(char **ret, const char *format, va_list args);
+int __wrap_vasprintf(char **ret, const char *format, va_list args);
+int __wrap_asprintf(char **ret, const char *format, ...);
+
+int __wrap_vasprintf(char **ret, const char *format, va_list args)
+{
+        int n = memory_asked(1) ? __real_vasprintf(ret, format, args) : -1;
+
+        memory.n_live += n >= 0;
+        return n;
+}
+
+int __wrap_asprintf(char **ret, const char *format, ...)
+{
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = __wrap_vasprintf(ret, format, args);
+        va_end(args);
+        return n;
+}
 
 char *__wrap_strdup(const char *text)
 {
@@ -91,13 +113,22 @@ static void serve(struct fake *f, void *userdata)
 /* --- The script --- */
 
 static busrt_client *client;
+static unsigned n_lost; /* connections */
 
-/* No other error than this one, and never twice. */
+/* A large frame that is half written, and whose rest finds no room, costs the connection. */
+static bool is_lost(void)
+{
+        return client && busrt_client_error(client) == -ENOMEM;
+}
+
+/* No other error than this one, and what follows from a connection that it has ended. */
 static bool worked(int r)
 {
-        if (r < 0 && r != -ENOMEM)
+        bool lost = (r == -ENOTCONN || r == -ECONNRESET) && is_lost();
+
+        if (r < 0 && r != -ENOMEM && !lost)
                 print_error("%s\n", busrt_strerror(r));
-        assert_true(r >= 0 || r == -ENOMEM);
+        assert_true(r >= 0 || r == -ENOMEM || lost);
         assert_true(r >= 0 || memory.failed);
         return r >= 0;
 }
@@ -211,7 +242,9 @@ static void frames_by_reading(void)
         if (!worked(busrt_client_send(client, "deliver", NULL, 0, ACKED, NULL)))
                 return;
         while ((r = busrt_client_read(client, 0, &frame)) != -EAGAIN) {
-                if (!worked(r))
+                if (!worked(r) && is_lost())
+                        break;
+                if (r < 0)
                         continue;
                 busrt_frame_unref(kept);
                 kept = frame;
@@ -307,7 +340,8 @@ static void run_script(struct fake *fake)
                 frames_by_reading();
                 frames_by_handlers();
                 others(fake);
-                assert_int_equal(busrt_client_get_state(client), BUSRT_STATE_CONNECTED);
+                n_lost += is_lost();
+                assert_true(is_lost() || busrt_client_get_state(client) == BUSRT_STATE_CONNECTED);
                 worked(busrt_client_send(client, "you", IOV("last"), ACKED, NULL));
         }
         client = busrt_client_free(client);
@@ -317,6 +351,7 @@ static void every_allocation_may_fail(enum fake_net net)
 {
         size_t n_fds = count_fds(), n_live = memory.n_live, n;
 
+        n_lost = 0;
         for (n = 0, memory.failed = true; n <= 1 || memory.failed; n++) {
                 struct fake *fake = fake_start(net, serve, NULL);
 
@@ -327,8 +362,10 @@ static void every_allocation_may_fail(enum fake_net net)
                 assert_int_equal(memory.n_live, n_live);
                 assert_int_equal(count_fds(), n_fds);
         }
-        print_message("%zu allocations, each of which failed once\n", n - 2);
+        print_message("%zu allocations, each of which failed once; %u connections lost\n", n - 2,
+                      n_lost);
         assert_true(n > 20);
+        assert_true(n_lost <= 2); /* the two large payloads */
 }
 
 static void no_memory_over_unix(void **state)

@@ -82,6 +82,7 @@ static void break_frame(struct fake *f, void *userdata)
         const struct greeting *g = userdata;
 
         fake_handshake(f);
+        fake_pause(f);
         fake_deliver(f, 0x12, LITERAL("you\0good"));
         fake_send(f, g->bytes, g->len);
         fake_pause(f);
@@ -96,6 +97,7 @@ static void broken_frames_end_the_connection(void **state)
                 int r;
 
                 c = connected_client(fake);
+                fake_go(fake);
                 r = busrt_client_send(c, "you", NULL, 0, BUSRT_QOS_PROCESSED, NULL);
                 assert_true(r == -ECONNRESET || r == -ENOTCONN);
                 if (busrt_client_error(c) != broken_frames[i].error)
@@ -202,7 +204,7 @@ static int errno_of(unsigned code)
                 return 0;
         if (code >= 0x71 && code < 0x71 + ARRAY_SIZE(errnos))
                 return -errnos[code - 0x71];
-        return -EREMOTE;
+        return -EPROTO;
 }
 
 static void every_code_has_its_errno(void **state)
@@ -410,6 +412,7 @@ static void count_frame(busrt_client *c, busrt_frame *frame, void *userdata)
 static void odd_requests(struct fake *f, void *userdata)
 {
         fake_handshake(f);
+        fake_pause(f);
         fake_deliver(f, 0x12, LITERAL("you\0\1\1\0\0\0m")); /* no 00 after the method */
         fake_deliver(f, 0x12, LITERAL("you\0\1\1\0\0"));    /* cut short */
         fake_deliver(f, 0x12, LITERAL("you\0\1"));
@@ -439,6 +442,7 @@ static void what_is_no_request_is_a_message(void **state)
         busrt_client_set_request_handler(c, count_request, NULL);
         busrt_client_set_notification_handler(c, count_notification, NULL);
         busrt_client_set_frame_handler(c, count_frame, &done);
+        fake_go(fake);
         process_until(c, is_set, &done);
         assert_int_equal(n_requests, 3);
         assert_int_equal(n_notifications, 1);

@@ -11,6 +11,7 @@
 #define PATIENCE (10 * MSEC) /* of the client with a broker that hangs */
 #define SOON (10 * SECOND)   /* no waiting: a loaded machine's time for some system calls */
 #define NEVER SIZE_MAX
+#define HANDSHAKE_BYTES (3 + 3 + 1 + 2 + 2 + 1)
 
 struct kill_case {
         const char *name;
@@ -19,6 +20,7 @@ struct kill_case {
         int (*call)(busrt_client *c);
         /* Succeeds only if the broker comes to the end of its script. */
         bool needs_all;
+        busrt_request_handler serves;
 };
 
 static uint64_t patience; /* of the client that runs now */
@@ -191,7 +193,8 @@ static int wait_by_handler(busrt_client *c)
 
         if (r < 0)
                 return r;
-        assert_int_equal(busrt_op_wait(op, BUSRT_TIMEOUT_DEFAULT) == 0, busrt_op_result(op) == 0);
+        r = busrt_op_wait(op, BUSRT_TIMEOUT_DEFAULT);
+        assert_int_equal(busrt_op_result(op), r == -ETIMEDOUT ? -EINPROGRESS : r);
         assert_int_equal(busrt_op_set_handler(op, op_ended, &e), 0);
         if (busrt_op_result(op) == -EINPROGRESS)
                 assert_int_equal(busrt_client_disconnect(c), 0); /* a handler has no deadline */
@@ -222,88 +225,68 @@ static int call_async(busrt_client *c)
         return r;
 }
 
+/* What the request handler does, and what came of it. Set before connecting: the request is there
+ * as soon as the handshake is over. */
+static struct ended served;
+static busrt_request *kept;
+
 static void answer(busrt_client *c, busrt_request *request, void *userdata)
 {
-        int r = busrt_request_reply(request, IOV("result"));
-
-        *(struct ended *)userdata = (struct ended){1, r};
+        served = (struct ended){1, busrt_request_reply(request, IOV("result"))};
 }
 
 static void answer_error(busrt_client *c, busrt_request *request, void *userdata)
 {
-        int r = busrt_request_reply_error(request, BUSRT_RPC_NOT_FOUND, "no", 2);
-
-        *(struct ended *)userdata = (struct ended){1, r};
+        served =
+                (struct ended){1, busrt_request_reply_error(request, BUSRT_RPC_NOT_FOUND, "no", 2)};
 }
 
 static void answer_never(busrt_client *c, busrt_request *request, void *userdata)
 {
-        *(struct ended *)userdata = (struct ended){1, 0};
+        served = (struct ended){1, 0};
 }
 
 static void keep(busrt_client *c, busrt_request *request, void *userdata)
 {
-        *(busrt_request **)userdata = busrt_request_ref(request);
+        kept = busrt_request_ref(request);
+        served = (struct ended){1, 0};
 }
 
 /* While the request does not come, the client's own patience is to end this. */
-static int serve(busrt_client *c, busrt_request_handler handler, struct ended *e)
+static int serve(busrt_client *c)
 {
         uint64_t until = now_usec() + patience;
-        int r = busrt_client_set_request_handler(c, handler, e);
+        int r = 0;
 
-        while (r >= 0 && !e->done && now_usec() < until) {
+        while (r >= 0 && !served.done && now_usec() < until) {
                 r = busrt_client_process(c);
                 if (r == 0)
                         (void)busrt_client_wait(c, MSEC);
         }
-        if (!e->done)
+        if (!served.done)
                 return r < 0 ? r : -ETIMEDOUT;
-        if (e->result < 0)
-                return e->result;
-        return busrt_client_flush(c, BUSRT_TIMEOUT_DEFAULT);
+        return served.result;
 }
 
 static int reply(busrt_client *c)
 {
-        struct ended e = {0};
+        int r = serve(c);
 
-        return serve(c, answer, &e);
-}
-
-static int reply_error(busrt_client *c)
-{
-        struct ended e = {0};
-
-        return serve(c, answer_error, &e);
-}
-
-static int reply_never(busrt_client *c)
-{
-        struct ended e = {0};
-
-        return serve(c, answer_never, &e);
+        return r < 0 ? r : busrt_client_flush(c, BUSRT_TIMEOUT_DEFAULT);
 }
 
 /* The request outlives the handler, and the connection. */
 static int reply_later(busrt_client *c)
 {
-        busrt_request *request = NULL;
-        uint64_t until = now_usec() + patience;
-        int r = busrt_client_set_request_handler(c, keep, &request);
+        int r = serve(c);
 
-        while (r >= 0 && !request && now_usec() < until) {
-                r = busrt_client_process(c);
-                if (r == 0)
-                        (void)busrt_client_wait(c, MSEC);
-        }
-        if (!request)
-                return r < 0 ? r : -ETIMEDOUT;
-        assert_string_equal(busrt_request_get_method(request), "m");
-        r = busrt_request_reply(request, IOV("result"));
+        if (r < 0)
+                return r;
+        assert_string_equal(busrt_request_get_method(kept), "m");
+        r = busrt_request_reply(kept, IOV("result"));
         if (r == 0)
-                assert_int_equal(busrt_request_reply(request, NULL, 0), -EALREADY);
-        busrt_request_unref(request);
+                assert_int_equal(busrt_request_reply(kept, NULL, 0), -EALREADY);
+        kept = busrt_request_unref(kept);
         return r < 0 ? r : busrt_client_flush(c, BUSRT_TIMEOUT_DEFAULT);
 }
 
@@ -402,10 +385,10 @@ static const struct kill_case cases[] = {
         CASE(read_frame, join_and_deliver),
         CASE(call_and_wait, join_and_reply),
         CASE(call_async, join_and_reply),
-        ONE_WAY(reply, join_and_request),
-        ONE_WAY(reply_error, join_and_request),
-        ONE_WAY(reply_never, join_and_request),
-        ONE_WAY(reply_later, join_and_request),
+        {"reply", join_and_request, reply, false, answer},
+        {"reply_error", join_and_request, reply, false, answer_error},
+        {"reply_never", join_and_request, reply, false, answer_never},
+        {"reply_later", join_and_request, reply_later, false, keep},
         CASE(send_beside_a_loop, join_and_ack),
         CASE(call_beside_a_loop, join_and_reply),
         CASE(read_beside_a_loop, join_and_deliver),
@@ -432,13 +415,16 @@ static size_t run(const struct kill_case *k, enum fake_net net, size_t at, enum 
 
         patience = how == FAKE_HANG && at != NEVER ? PATIENCE : DEADLINE;
         assert_int_equal(busrt_client_set_timeout(c, patience), 0);
+        served = (struct ended){0};
+        assert_int_equal(busrt_client_set_request_handler(c, k->serves, NULL), 0);
         start = now_usec();
         r = busrt_client_connect(c, fake_address(fake));
         if (r < 0)
                 expect_dead(c, r);
         else
                 r = k->call(c);
-        assert_true(now_usec() - start < SOON);
+        if (now_usec() - start >= SOON)
+                fail_msg("%s, at byte %zu, end %d: too late with %d", k->name, at, how, r);
         if (at == NEVER)
                 n = fake_await_end(fake);
         busrt_client_free(c);
@@ -456,7 +442,8 @@ static void judge(const struct kill_case *k, size_t at, size_t n, enum fake_end 
         else if (how == FAKE_HANG)
                 right = r == -ETIMEDOUT;
         else
-                right = (r == -ECONNRESET || r == -ENOTCONN) && (at < n || !k->needs_all);
+                right = (r == -ECONNRESET || r == -ENOTCONN) &&
+                        (at < n || !k->needs_all || how == FAKE_RESET); /* it overtakes */
         /* wait_by_handler has no other end */
         if (how == FAKE_HANG && k->call == wait_by_handler && r == -ECONNRESET)
                 right = at < n;
@@ -533,11 +520,7 @@ static int start_and_process(enum fake_net net, size_t at, enum fake_end how)
         if (how == FAKE_HANG)
                 assert_int_equal(busrt_client_set_timeout(c, PATIENCE), 0);
         assert_int_equal(busrt_client_set_state_handler(c, note_state, &e), 0);
-        if (net == FAKE_PAIR)
-                r = busrt_client_connect_fd(c, fake_take_fd(fake));
-        else
-                r = busrt_client_connect_start(c, fake_address(fake));
-        assert_int_equal(r, 0);
+        assert_int_equal(busrt_client_connect_start(c, fake_address(fake)), 0);
         r = process_for(c, &e);
         assert_int_equal(e.done, 1);
         if (r < 0)
@@ -547,8 +530,8 @@ static int start_and_process(enum fake_net net, size_t at, enum fake_end how)
 
 static void connecting_is_started_only(void **state)
 {
-        static const enum fake_net nets[] = {FAKE_UNIX, FAKE_TCP, FAKE_PAIR};
-        static const size_t n = 3 + 3 + 1 + 2 + 2 + 1;
+        static const enum fake_net nets[] = {FAKE_UNIX, FAKE_TCP};
+        static const size_t n = HANDSHAKE_BYTES;
         size_t n_fds = count_fds();
 
         for (size_t i = 0; i < ARRAY_SIZE(nets); i++) {
@@ -562,12 +545,45 @@ static void connecting_is_started_only(void **state)
         }
 }
 
+static int connect_pair(size_t at, enum fake_end how)
+{
+        _cleanup_fake_ struct fake *fake = fake_start_dying(FAKE_PAIR, join, NULL, at, how);
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        int fd = fake_take_fd(fake), r;
+
+        if (how == FAKE_HANG)
+                assert_int_equal(busrt_client_set_timeout(c, PATIENCE), 0);
+        r = busrt_client_connect_fd(c, fd);
+        if (r < 0)
+                close(fd); /* it is ours still */
+        if (r < 0)
+                expect_dead(c, r);
+        return r;
+}
+
+static void connecting_over_a_given_socket(void **state)
+{
+        size_t n_fds = count_fds();
+
+        for (size_t at = 0; at < HANDSHAKE_BYTES; at++) {
+                assert_int_equal(connect_pair(at, FAKE_CLOSE), -ECONNRESET);
+                assert_int_equal(connect_pair(at, FAKE_SHUTDOWN), -ECONNRESET);
+                assert_int_equal(connect_pair(at, FAKE_HANG), -ETIMEDOUT);
+                assert_int_equal(count_fds(), n_fds);
+        }
+        assert_int_equal(connect_pair(NEVER, FAKE_CLOSE), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(broker_closes),     cmocka_unit_test(broker_shuts_down),
-                cmocka_unit_test(broker_closes_tcp), cmocka_unit_test(broker_resets),
-                cmocka_unit_test(broker_hangs),      cmocka_unit_test(connecting_is_started_only),
+                cmocka_unit_test(broker_closes),
+                cmocka_unit_test(broker_shuts_down),
+                cmocka_unit_test(broker_closes_tcp),
+                cmocka_unit_test(broker_resets),
+                cmocka_unit_test(broker_hangs),
+                cmocka_unit_test(connecting_is_started_only),
+                cmocka_unit_test(connecting_over_a_given_socket),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

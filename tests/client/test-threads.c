@@ -459,6 +459,7 @@ static void keep_frame(busrt_client *c, busrt_frame *frame, void *userdata)
 static void deliver_both(struct fake *f, void *userdata)
 {
         fake_handshake(f);
+        fake_pause(f);
         fake_deliver(f, 0x12, LITERAL("you\0hello"));
         fake_request(f, "you", 3, "method");
         fake_pause(f);
@@ -485,6 +486,7 @@ static void objects_outlive_the_client(void **state)
 
         busrt_client_set_request_handler(c, keep_request, &k);
         busrt_client_set_frame_handler(c, keep_frame, &k);
+        fake_go(fake);
         process_until(c, is_set, &k.done);
         assert_int_equal(busrt_client_send(c, "you", NULL, 0, ACKED, &k.op), 0);
         assert_int_equal(busrt_client_call_async(c, "you", "m", NULL, 0, 0, DEADLINE, count_reply,

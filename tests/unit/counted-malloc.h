@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,6 +37,7 @@ static inline bool memory_asked(size_t bytes)
         if (memory.fail_in == 0 || --memory.fail_in > 0)
                 return true;
         memory.failed = true;
+        errno = ENOMEM;
         return false;
 }
 
