@@ -190,11 +190,13 @@ struct in_handler {
 
 static void try_to_send(busrt_client *c, busrt_request *request, void *userdata)
 {
+        static char bytes[4096];
         _cleanup_op_ busrt_op *op = NULL;
         struct in_handler *h = userdata;
+        struct iovec iov = {bytes, sizeof(bytes)};
 
         h->sent = send_number(c, 0, BUSRT_QOS_NO);
-        h->acked = busrt_client_send(c, "you", IOV("x"), ACKED, &op);
+        h->acked = busrt_client_send(c, "you", &iov, 1, ACKED, &op);
         h->replied = busrt_request_reply(request, IOV("y"));
         h->done = 1;
 }

@@ -204,7 +204,7 @@ static int errno_of(unsigned code)
                 return 0;
         if (code >= 0x71 && code < 0x71 + ARRAY_SIZE(errnos))
                 return -errnos[code - 0x71];
-        return -EPROTO;
+        return -EREMOTE;
 }
 
 static void every_code_has_its_errno(void **state)
