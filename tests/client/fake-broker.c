@@ -472,5 +472,7 @@ size_t fake_await_end(struct fake *fake)
         struct pollfd p = {.fd = fake->ended, .events = POLLIN};
 
         assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
+        take_one(fake->ended); /* and puts it back, for who asks again */
+        post(fake->ended);
         return fake->n_moved;
 }
