@@ -148,3 +148,11 @@ int call_broker(const struct settings *settings, const char *method, const struc
                 return -EXIT_FAILURE;
         return call_method(client, ".broker", method, params, 0, ret);
 }
+
+int unpack_reply(const busrt_frame *reply, msgpack_unpacked *ret)
+{
+        size_t len;
+        const void *data = busrt_frame_get_payload(reply, &len);
+
+        return value_is_whole(data, len) ? busrt_unpack(data, len, ret) : -EBADMSG;
+}

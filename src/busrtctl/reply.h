@@ -2,6 +2,7 @@
 /* Calls, and what came back as a person or a program reads it. */
 #pragma once
 
+#include <busrt/msgpack.h>
 #include <busrt/rpc.h>
 
 #include "busrtctl/busrtctl.h"
@@ -24,6 +25,9 @@ int call_method(busrt_client *client, const char *target, const char *method,
 /* The same of the broker that settings name, connected for this one call. */
 int call_broker(const struct settings *settings, const char *method, const struct text *params,
                 busrt_frame **ret);
+
+/* The value of a reply, from whatever answers there; as busrt_frame_unpack(). */
+int unpack_reply(const busrt_frame *reply, msgpack_unpacked *ret);
 
 static inline void busrt_frame_unrefp(busrt_frame **frame)
 {

@@ -222,3 +222,12 @@ int value_to_json(struct text *out, const struct value_style *style, const void 
         out->len = before;
         return -EBADMSG;
 }
+
+bool value_is_whole(const void *data, size_t len)
+{
+        const uint8_t *start = data;
+        struct item_reader in = {start, start + len};
+        struct item item;
+
+        return len > 0 && read_whole(&in, &item) >= 0 && in.p == in.end;
+}

@@ -21,6 +21,10 @@ struct value_style {
         bool color;
 };
 
+/* Exactly one value, with all that its headers claim. msgpack-c's reader takes memory by the
+ * claims, and is not to be asked before. */
+bool value_is_whole(const void *data, size_t len);
+
 /* Adds the JSON, without a newline behind it. -EBADMSG, with nothing added: it is not exactly one
  * value, or is nested too deep. */
 int value_to_json(struct text *out, const struct value_style *style, const void *data, size_t len);

@@ -3,7 +3,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include <busrt/msgpack.h>
 #include <libsmartcols/libsmartcols.h>
 
 #include "basic/macro.h"
@@ -248,7 +247,7 @@ static int run(struct list *list)
         msgpack_unpacked_init(&unpacked);
         if (get_list(list, &reply) < 0)
                 return EXIT_FAILURE;
-        r = busrt_frame_unpack(reply, &unpacked);
+        r = unpack_reply(reply, &unpacked);
         if (r >= 0)
                 r = read_list(list, &unpacked.data);
         if (r < 0)

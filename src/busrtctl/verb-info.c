@@ -3,8 +3,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include <busrt/msgpack.h>
-
 #include "basic/macro.h"
 #include "busrtctl/reply.h"
 
@@ -33,7 +31,7 @@ static int print_info(const struct settings *settings, const char *address,
         _cleanup_(msgpack_unpacked_destroy) msgpack_unpacked info;
 
         msgpack_unpacked_init(&info);
-        if (busrt_frame_unpack(reply, &info) < 0)
+        if (unpack_reply(reply, &info) < 0)
                 return fail(0, "the broker's answer is not MessagePack");
         print_field(settings, "Address", address ? address : "?");
         for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {

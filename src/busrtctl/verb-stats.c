@@ -3,8 +3,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include <busrt/msgpack.h>
-
 #include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/reply.h"
@@ -55,7 +53,7 @@ static int read_counters(const busrt_frame *reply, struct counters *ret)
         int r;
 
         msgpack_unpacked_init(&stats);
-        r = busrt_frame_unpack(reply, &stats);
+        r = unpack_reply(reply, &stats);
         for (size_t i = 0; r >= 0 && i < N_FIELDS; i++)
                 r = busrt_map_get_uint(&stats.data, names[i], &counters.n[i]);
         if (r >= 0)

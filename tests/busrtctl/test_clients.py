@@ -4,7 +4,7 @@ import json
 import re
 
 from bus import MESSAGE, OK
-from tool import TestCase, main
+from tool import TestCase, main, run
 
 FIELDS = ['name', 'kind', 'source', 'port', 'r_frames', 'r_bytes', 'w_frames', 'w_bytes', 'queue', 'instances']
 
@@ -68,6 +68,35 @@ class Clients(TestCase):
         terminal = self.terminal('--no-color', 'clients', '^plc')
         terminal.wait()
         self.assertNotIn(b'\033', terminal.screen)
+
+
+class StrangeBrokers(TestCase):
+    """The answers to clients, stats and info come from whatever listens there."""
+    answers = (b'', b'\xc1', b'\xc0', b'\x01', b'\xa1x', b'\x91\x01', b'\x80', b'\x81\xa7clients\xc0', b'\x91' * 100000,
+               b'\xdd\xff\xff\xff\xff', b'\x81\xa7clients\xdd\x0f\xff\xff\xff', b'\x81\xa6uptime\xa1x')
+
+    def setUp(self):
+        pass
+
+    def test_what_is_no_answer_is_a_failure(self):
+        for answer in self.answers:
+            path = self.fake(result=answer)
+            for verb, says in ('clients', 'no list of clients'), ('stats', 'no statistics'):
+                status, out, err = run('-s', path, verb)
+                self.assertEqual((status, out), (1, b''), answer)
+                self.assertIn(says, err)
+            self.assertIn(run('-s', path, 'info')[0], (0, 1))
+
+    def test_clients_without_fields(self):
+        path = self.fake(result=b'\x81\xa7clients\x93\x80\x81\xa4name\x05\x01')
+        status, out, err = run('-s', path, 'clients')
+        self.assertEqual((status, err), (0, ''))
+        self.assertEqual([line.split()[0] for line in out.decode().splitlines()], ['NAME', '-', '-', '-'])
+        self.assertEqual(json.loads(run('-s', path, 'clients', '--json')[1]), [{}, {'name': 5}, 1])
+
+    def test_texts_are_shown_escaped(self):
+        path = self.fake(result=b'\x81\xa6author\xa5\x1b[2Jx')
+        self.assertIn(rb'\x1b[2Jx', run('-s', path, 'info')[1])
 
 
 class Info(TestCase):

@@ -108,11 +108,11 @@ class Terminal:
 
 
 class FakeBroker:
-    """Serves one connection after the other: the greeting, `name_code` for the name, and `code` for what wants an
-    acknowledgement."""
+    """Serves one connection after the other: the greeting, `name_code` for the name, `code` for what wants an
+    acknowledgement, and `result`, where given, to every call."""
 
-    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK):
-        self.greeting, self.name_code, self.code = greeting, name_code, code
+    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK, result=None):
+        self.greeting, self.name_code, self.code, self.result = greeting, name_code, code, result
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -139,10 +139,13 @@ class FakeBroker:
         client.sendall(bytes([self.name_code]))
         while self.name_code == OK:
             op, flags, length = struct.unpack('<IBI', stream.read(9))
-            if flags:
-                stream.read(length)
+            body = stream.read(length) if flags else b''
             if flags & 0x40:
                 client.sendall(struct.pack('<BIB', bus.ACK, op, self.code))
+            if self.result is not None and flags & 0x3f == MESSAGE:
+                target, _, call = body.partition(b'\0')
+                reply = target + b'\0\x11' + call[1:5] + self.result
+                client.sendall(struct.pack('<BIB', MESSAGE, len(reply), 0) + reply)
 
     def close(self):
         self.listener.close()

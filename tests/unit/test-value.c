@@ -25,6 +25,7 @@ static void expect_styled(const struct value_style *style, const char *data, siz
 
         text_adds(&out, "before ");
         assert_int_equal(value_to_json(&out, style, data, len), 0);
+        assert_true(value_is_whole(data, len));
         text_add(&out, "", 1);
         assert_string_equal(out.data + strlen("before "), json);
         text_done(&out);
@@ -43,6 +44,12 @@ static void expect_none(const char *data, size_t len)
         assert_int_equal(value_to_json(&out, &compact, data, len), -EBADMSG);
         assert_int_equal(out.len, strlen("before"));
         text_done(&out);
+}
+
+static void expect_broken(const char *data, size_t len)
+{
+        expect_none(data, len);
+        assert_false(value_is_whole(data, len));
 }
 
 static void test_numbers_are_whole(void **state)
@@ -131,19 +138,19 @@ static void test_for_people_it_is_indented_and_coloured(void **state)
 
 static void test_what_is_not_one_value_is_refused(void **state)
 {
-        expect_none(BYTES(""));
-        expect_none(BYTES("\xc1"));
-        expect_none(BYTES("\x01\x02"));
-        expect_none(BYTES("\x91"));
-        expect_none(BYTES("\x81\x01"));
-        expect_none(BYTES("\xa5"
-                          "abc"));
-        expect_none(BYTES("\xdb\xff\xff\xff\xff"));
-        expect_none(BYTES("\xdd\xff\xff\xff\xff\xc0"));
-        expect_none(BYTES("\xdf\xff\xff\xff\xff\xc0"));
-        expect_none(BYTES("\x81\xdd\xff\xff\xff\xff\xc0"));
-        expect_none(BYTES("\xd9"));
-        expect_none(BYTES("\xc7\x01"));
+        expect_broken(BYTES(""));
+        expect_broken(BYTES("\xc1"));
+        expect_broken(BYTES("\x01\x02"));
+        expect_broken(BYTES("\x91"));
+        expect_broken(BYTES("\x81\x01"));
+        expect_broken(BYTES("\xa5"
+                            "abc"));
+        expect_broken(BYTES("\xdb\xff\xff\xff\xff"));
+        expect_broken(BYTES("\xdd\xff\xff\xff\xff\xc0"));
+        expect_broken(BYTES("\xdf\xff\xff\xff\xff\xc0"));
+        expect_broken(BYTES("\x81\xdd\xff\xff\xff\xff\xc0"));
+        expect_broken(BYTES("\xd9"));
+        expect_broken(BYTES("\xc7\x01"));
 }
 
 static void test_every_start_of_a_value_is_refused(void **state)
@@ -156,7 +163,7 @@ static void test_every_start_of_a_value_is_refused(void **state)
         expect_json(BYTES(whole), "{\"a\":1.0,\"258\":{\"$base64\":\"eHk=\"},\"$msgpack:kgEC\":"
                                   "{\"$ext\":1,\"$base64\":\"YWJjZA==\"}}");
         for (size_t n = 0; n < sizeof(whole) - 1; n++)
-                expect_none(whole, n);
+                expect_broken(whole, n);
 }
 
 static void test_nesting_is_bounded(void **state)
