@@ -4,7 +4,7 @@
  * that long, and prints how often it did and the seconds that it took. The program of the published
  * Rust client, tests/interop/rust/src/bin/client-speed.rs, has the same stages:
  *
- *   publish     100 bytes to nobody, without acknowledgement (here: corked, a hundred at a time)
+ *   publish     100 bytes to nobody, without acknowledgement (here: corked, a thousand at a time)
  *   single      the same, each written by itself (here only)
  *   acked       the same with an acknowledgement, one at a time
  *   call        a remote call of the broker's own echo with 100 bytes, one at a time
@@ -22,6 +22,7 @@
 #include "basic/macro.h"
 
 #define BATCH 100
+#define CORKED 10 /* batches */
 #define PAYLOAD 100
 #define WAIT (UINT64_C(10) * 1000 * 1000)
 
@@ -46,9 +47,10 @@ static unsigned single(busrt_client *c)
 static unsigned publish(busrt_client *c)
 {
         must("cork", busrt_client_cork(c));
-        (void)single(c);
+        for (unsigned i = 0; i < CORKED; i++)
+                (void)single(c);
         must("uncork", busrt_client_uncork(c));
-        return BATCH;
+        return CORKED * BATCH;
 }
 
 static unsigned acked(busrt_client *c)
