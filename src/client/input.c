@@ -27,7 +27,7 @@ static int move_tail(struct input *in, size_t size)
         if (len > 0)
                 memcpy(chunk->data, in->chunk->data + in->start, len);
         chunk_unref(in->chunk);
-        *in = (struct input){chunk, 0, len};
+        *in = (struct input){chunk, 0, len, false};
         return 0;
 }
 
@@ -189,6 +189,7 @@ static int parse(busrt_client *c)
                 ssize_t n = c->connecting.phase == PHASE_READY ? take_frame(c, p, len)
                                                                : (ssize_t)connect_input(c, p, len);
 
+                in->starved = n == -ENOMEM;
                 if (n <= 0)
                         return (int)n;
                 in->start += (size_t)n;

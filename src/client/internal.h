@@ -161,6 +161,7 @@ struct connecting {
 struct input {
         struct chunk *chunk;
         size_t start, end; /* of what is not parsed */
+        bool starved;      /* a whole frame is there, and was no memory for it */
 };
 
 struct output {

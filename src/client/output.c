@@ -183,10 +183,9 @@ int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, 
                 r = send_directly(c, iov, n, len);
         else
                 r = send_gathered(c, iov, n, len);
-        if (output_unsent(&c->output) > 0) {
+        if (output_is_due(&c->output)) {
                 client_update_interest(c);
-                if (c->asleep)
-                        client_wake_reader(c);
+                client_wake_reader(c);
         }
         return r;
 }

@@ -185,6 +185,8 @@ static int read_once(busrt_client *c, uint64_t until)
 
         if (output_unsent(&c->output) > 0)
                 fds[1].events |= POLLOUT;
+        if (c->input.starved)
+                until = 0; /* what is to be read next is here already */
         sleep_on(c, fds, ARRAY_SIZE(fds), MIN(until, client_next_time(c)));
         if (fds[0].revents)
                 drain_fd(c->poke_fd);
@@ -194,7 +196,8 @@ static int read_once(busrt_client *c, uint64_t until)
                 connect_continue(c);
         if (fds[1].revents & POLLOUT)
                 (void)output_write(c);
-        if (fds[1].revents & ~POLLOUT && !c->connecting.pending && c->state != BUSRT_STATE_CLOSED)
+        if ((fds[1].revents & ~POLLOUT || c->input.starved) && !c->connecting.pending &&
+            c->state != BUSRT_STATE_CLOSED)
                 r = input_read(c);
         (void)client_keep_time(c);
         return MIN(r, 0);
@@ -265,7 +268,9 @@ PUBLIC int busrt_client_get_events(busrt_client *client)
 
 static uint64_t time_to_process(const busrt_client *c)
 {
-        return !c->dispatching && events_wait(c) ? 0 : client_next_time(c);
+        bool now = c->input.starved || (!c->dispatching && events_wait(c));
+
+        return now ? 0 : client_next_time(c);
 }
 
 PUBLIC int busrt_client_get_timeout(busrt_client *client, uint64_t *ret_usec)
