@@ -4,6 +4,7 @@
  * secondaries, and loops of the program's own. Calls are in test-rpc.c.
  */
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "client-bed.h"
 #include "real-broker.h"
@@ -343,6 +344,25 @@ static void unix_and_tcp(void **state)
         assert_int_equal(unsetenv("BUSRT_SOCKET"), 0);
 }
 
+/* Without $BUSRT_SOCKET the user's own. */
+static void the_users_broker(void **state)
+{
+        char dir[] = "/tmp/busrt-user-XXXXXX", sub[64], link[64];
+
+        assert_non_null(mkdtemp(dir));
+        snprintf(sub, sizeof(sub), "%s/busrt", dir);
+        snprintf(link, sizeof(link), "%s/busrt/bus.sock", dir);
+        assert_int_equal(mkdir(sub, 0700), 0);
+        assert_int_equal(symlink(real_broker_path(broker), link), 0);
+        assert_int_equal(unsetenv("BUSRT_SOCKET"), 0);
+        assert_int_equal(setenv("XDG_RUNTIME_DIR", dir, 1), 0);
+        try_address(NULL);
+        assert_int_equal(setenv("BUSRT_SOCKET", "", 1), 0);
+        try_address(NULL);
+        assert_int_equal(unlink(link) | rmdir(sub) | rmdir(dir), 0);
+        assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
+}
+
 static void tcp6(void **state)
 {
         if (!real_broker_tcp6(broker))
@@ -450,6 +470,7 @@ int main(void)
                 cmocka_unit_test(busy_polling_finds_the_same),
                 cmocka_unit_test(secondaries),
                 cmocka_unit_test(unix_and_tcp),
+                cmocka_unit_test(the_users_broker),
                 cmocka_unit_test(tcp6),
                 cmocka_unit_test(nobody_listens),
                 cmocka_unit_test(a_loop_of_poll),
