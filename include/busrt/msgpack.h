@@ -155,16 +155,71 @@ static inline int busrt_params_get(busrt_params *params, const struct iovec **re
 
 /* --- Reading --- */
 
+/* What stands behind a first byte of 0xc0 or more: the length of a length, bytes beside those that
+ * it counts, and how many values each counted one is (0: a byte). */
+struct busrt_internal_form {
+        unsigned char length, fixed, values;
+};
+
+static inline struct busrt_internal_form busrt_internal_form_of(unsigned char first)
+{
+        static const struct busrt_internal_form forms[] = {
+                {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0},  {1, 0, 0}, {2, 0, 0}, {4, 0, 0},
+                {1, 1, 0}, {2, 1, 0}, {4, 1, 0}, {0, 4, 0},  {0, 8, 0}, {0, 1, 0}, {0, 2, 0},
+                {0, 4, 0}, {0, 8, 0}, {0, 1, 0}, {0, 2, 0},  {0, 4, 0}, {0, 8, 0}, {0, 2, 0},
+                {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, {1, 0, 0}, {2, 0, 0}, {4, 0, 0},
+                {2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2},
+        };
+
+        return forms[first - 0xc0];
+}
+
+/* Are there as many bytes as the values claim? msgpack-c takes memory for what is claimed. */
+static inline int busrt_internal_fits(const unsigned char *p, size_t len)
+{
+        uint64_t values = 1;
+        size_t at = 0;
+
+        while (values > 0) {
+                struct busrt_internal_form form = {0, 0, 0};
+                uint64_t count = 0;
+                unsigned char first;
+
+                if (values > len - at)
+                        return 0;
+                values--;
+                first = p[at++];
+                if (first >= 0xc0 && first < 0xe0) {
+                        form = busrt_internal_form_of(first);
+                        if (form.length + (size_t)form.fixed > len - at)
+                                return 0;
+                        for (unsigned i = 0; i < form.length; i++)
+                                count = count << 8 | p[at++];
+                        at += form.fixed;
+                } else if (first >= 0x80 && first < 0xc0) {
+                        form.values = first < 0x90 ? 2 : first < 0xa0 ? 1 : 0;
+                        count = first < 0xa0 ? first & 15 : first & 31;
+                }
+                if (form.values == 0 && count > len - at)
+                        return 0;
+                at += form.values == 0 ? (size_t)count : 0;
+                values += form.values * count;
+        }
+        return 1;
+}
+
 /* Reads one value: params of a request, or a result. ret->data is the value; texts and bytes in it
  * point into data, which must outlive it. No bytes at all are nil. Free with
  * msgpack_unpacked_destroy(). -EBADMSG: not MessagePack, cut off, or more behind it. -ENOMEM: also
- * what claims more items than memory takes, or is nested deeper than msgpack-c reads (32). */
+ * what is nested deeper than msgpack-c reads (32). */
 static inline int busrt_unpack(const void *data, size_t len, msgpack_unpacked *ret)
 {
         msgpack_unpacked unpacked;
         size_t end = 0;
         int r;
 
+        if (len > 0 && !busrt_internal_fits((const unsigned char *)data, len))
+                return -EBADMSG;
         msgpack_unpacked_init(&unpacked);
         if (len > 0) {
                 r = msgpack_unpack_next(&unpacked, (const char *)data, len, &end);

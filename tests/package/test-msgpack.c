@@ -217,6 +217,17 @@ static void assert_refused(const char *data, size_t len)
 static void test_what_is_not_one_value_is_refused(void **state)
 {
         static const char whole[] = "\x81\xa1k\xc4\x02zz";
+        static const char *const claims[] = {
+                "\xdd\xff\xff\xff\xff",
+                "\xdf\xff\xff\xff\xff",
+                "\xdb\xff\xff\xff\xff",
+                "\xc6\xff\xff\xff\xff",
+                "\xc9\xff\xff\xff\xff\1",
+                "\x92\xdd\x7f\xff\xff\xff\1",
+                "\x9f\1\2",
+                "\xd8\1",
+                "\xcb\1",
+        };
         msgpack_unpacked result;
         char deep[4096];
 
@@ -233,6 +244,9 @@ static void test_what_is_not_one_value_is_refused(void **state)
         }
         assert_refused(whole, sizeof(whole)); /* one byte more: 00 */
         assert_refused("\xc1", 1);
+        /* claims that would take gigabytes, by all that has a length */
+        for (size_t i = 0; i < sizeof(claims) / sizeof(*claims); i++)
+                assert_int_equal(busrt_unpack(claims[i], strlen(claims[i]), &result), -EBADMSG);
         memset(deep, '\x91', sizeof(deep));
         assert_refused(deep, sizeof(deep));
 }
