@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -294,13 +295,14 @@ void fake_acknowledge_all(struct fake *fake)
 /* 0: to its end; 1: it was left; 2: the broker died. */
 static int play_script(struct fake *fake)
 {
-        int how = setjmp(fake->out);
+        int how = setjmp(fake->out), at_once = 1;
 
         if (how != 0)
                 return how;
         if (fake->fd < 0) {
                 wait_for(fake, fake->listener, POLLIN);
                 fake->fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
+                (void)setsockopt(fake->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
         }
         fake->script(fake, fake->userdata);
         if (fake->n_moved == fake->die_at)
