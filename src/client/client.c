@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's life, its settings, its lock and its end. */
+/* The client's life: its lock, how it is made, and how it ends. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -368,96 +368,6 @@ PUBLIC busrt_client *busrt_client_free(busrt_client *client)
         client_close_fds(client);
         pthread_mutex_unlock(&client->lock);
         return client_unref(client);
-}
-
-/* --- Settings --- */
-
-/* Locks, for a setting that is fixed once the client connects. */
-static int lock_new(busrt_client *c, bool valid)
-{
-        int r = client_lock(c);
-
-        if (r < 0)
-                return r;
-        if (!valid)
-                return client_unlock(c, -EINVAL);
-        return c->state == BUSRT_STATE_NEW ? 0 : client_unlock(c, -EBUSY);
-}
-
-PUBLIC int busrt_client_set_timeout(busrt_client *client, uint64_t usec)
-{
-        int r = client_lock(client);
-
-        if (r < 0)
-                return r;
-        if (usec < 1000 || usec == BUSRT_TIMEOUT_DEFAULT)
-                return client_unlock(client, -EINVAL);
-        client->timeout = usec;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_ping_interval(busrt_client *client, uint64_t usec)
-{
-        int r = lock_new(client, usec == 0 || usec >= 1000);
-
-        if (r < 0)
-                return r;
-        client->ping_interval = usec;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_busy_poll(busrt_client *client, uint64_t usec)
-{
-        int r = client_lock(client);
-
-        if (r < 0)
-                return r;
-        if (usec > USEC_PER_SEC)
-                return client_unlock(client, -EINVAL);
-        client->busy_poll = usec;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_send_buffer(busrt_client *client, size_t bytes)
-{
-        int r = lock_new(client, bytes >= 4096);
-
-        if (r < 0)
-                return r;
-        client->send_buffer = bytes;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_receive_buffer(busrt_client *client, size_t bytes)
-{
-        int r = lock_new(client, bytes >= 4096);
-
-        if (r < 0)
-                return r;
-        client->receive_buffer = bytes;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes)
-{
-        int r = lock_new(client, bytes >= 1024 && bytes <= UINT32_MAX);
-
-        if (r < 0)
-                return r;
-        client->max_frame = bytes;
-        return client_unlock(client, 0);
-}
-
-PUBLIC int busrt_client_set_log_handler(busrt_client *client, busrt_log_handler handler,
-                                        void *userdata)
-{
-        int r = lock_new(client, true);
-
-        if (r < 0)
-                return r;
-        client->on_log = handler;
-        client->on_log_data = userdata;
-        return client_unlock(client, 0);
 }
 
 /* --- What it is --- */

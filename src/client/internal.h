@@ -325,7 +325,7 @@ void client_wake_reader(busrt_client *c);
 /* Somebody's condition may hold now. */
 void client_changed(busrt_client *c);
 
-/* --- dispatch.c --- */
+/* --- arrivals.c --- */
 
 /* Puts it where handlers find it. The loop learns of it. */
 void event_add(busrt_client *c, struct event *event);
