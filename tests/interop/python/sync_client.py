@@ -44,12 +44,16 @@ class Program:
                           if t not in before and '_t_reader' in t.name]
 
     def close(self, client):
-        """What disconnect does, but the connection ends before this returns. The library closes the
-        socket below a thread that sits in recv: the connection stays until that thread wakes, and
-        the thread may then read from whatever got the same number."""
-        sock = client.socket
+        """What disconnect does, but the connection ends before this returns, and no send is cut short.
+        The library closes the socket below a thread that sits in recv: the connection stays until
+        that thread wakes, and the thread may then read from whatever got the same number. And it
+        does so while another thread may be in send, which writes a frame in two parts: where the
+        second is empty, the frame is complete, acknowledged and done when send fails and forgets
+        it, and the reader then calls the acknowledgement orphaned."""
         client.connected = False
-        client.socket = None
+        with client.socket_lock:
+            sock = client.socket
+            client.socket = None
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         for thread in client.readers:
