@@ -31,6 +31,27 @@ static int move_tail(struct input *in, size_t size)
         return 0;
 }
 
+/* No frame points into it any more. */
+static bool is_ours_alone(const struct input *in)
+{
+        return atomic_load_explicit(&in->chunk->refs, memory_order_acquire) == 1;
+}
+
+/* The same chunk, larger, where it can be had without a copy. */
+static int grow(struct input *in, size_t size)
+{
+        struct chunk *chunk;
+
+        if (in->start > 0 || !is_ours_alone(in))
+                return move_tail(in, size);
+        chunk = realloc(in->chunk, sizeof(*chunk) + size);
+        if (!chunk)
+                return -ENOMEM;
+        chunk->size = size;
+        in->chunk = chunk;
+        return 0;
+}
+
 /* The whole length of the unfinished frame, as far as it is known. */
 static size_t frame_size(const busrt_client *c)
 {
@@ -39,12 +60,6 @@ static size_t frame_size(const busrt_client *c)
         if (c->connecting.phase != PHASE_READY || in->end - in->start < WIRE_DELIVERY_HEADER_SIZE)
                 return WIRE_DELIVERY_HEADER_SIZE;
         return wire_delivery_size(in->chunk->data + in->start);
-}
-
-/* No frame points into it any more. */
-static bool is_ours_alone(const struct input *in)
-{
-        return atomic_load_explicit(&in->chunk->refs, memory_order_acquire) == 1;
 }
 
 /* Room to read into, behind what is there. */
@@ -67,7 +82,7 @@ static int make_room(busrt_client *c)
                 return move_tail(in, CHUNK_SIZE);
         /* A large frame: as much again as has come, up to all of it. */
         if (in->start > 0 || in->end == in->chunk->size)
-                return move_tail(in, MIN(wanted, MAX(2 * len, 2 * CHUNK_SIZE)));
+                return grow(in, MIN(wanted, MAX(2 * len, 2 * CHUNK_SIZE)));
         return 0;
 }
 
