@@ -82,7 +82,8 @@ int print_payload(const struct settings *settings, const void *data, size_t len)
         add_payload(&out, settings, data, len, isatty(STDOUT_FILENO));
         if (out.failed)
                 return fail(ENOMEM, "cannot show the result");
-        (void)fwrite(out.data, 1, out.len, stdout);
+        if (out.len > 0)
+                (void)fwrite(out.data, 1, out.len, stdout);
         return finish_output(EXIT_SUCCESS);
 }
 
