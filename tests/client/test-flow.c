@@ -153,6 +153,38 @@ static void sending_waits_for_room(void **state)
         fake_stop(fake);
 }
 
+static void ignore_reply(busrt_client *c, int result, const busrt_rpc_error *error,
+                         busrt_frame *reply, void *userdata)
+{
+}
+
+/* The call's deadline, not the client's. */
+static void a_call_waits_for_room_no_longer_than_it_may(void **state)
+{
+        static char bytes[4096];
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        uint32_t n = 0;
+        struct fake *fake = fake_start(FAKE_UNIX, read_when_told, &n);
+        struct iovec iov = {bytes, sizeof(bytes)};
+        uint64_t start;
+
+        assert_int_equal(busrt_client_set_send_buffer(c, 4096), 0);
+        assert_int_equal(busrt_client_set_timeout(c, 12 * SECOND), 0);
+        assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
+        n = fill(c);
+        start = now_usec();
+        assert_int_equal(busrt_client_call(c, "you", "m", &iov, 1, 0, 20 * MSEC, NULL, NULL),
+                         -ETIMEDOUT);
+        assert_int_equal(busrt_client_call_async(c, "you", "m", &iov, 1, 0, 20 * MSEC, ignore_reply,
+                                                 NULL, NULL),
+                         -ETIMEDOUT);
+        assert_true(now_usec() - start < 10 * SECOND);
+        fake_go(fake);
+        assert_int_equal(busrt_client_flush(c, DEADLINE), 0);
+        fake_wait(fake);
+        fake_stop(fake);
+}
+
 static void take_large(struct fake *f, void *userdata)
 {
         struct fake_frame frame;
@@ -279,11 +311,13 @@ static void a_full_buffer_holds_up_the_broker(void **state)
 
         assert_int_equal(busrt_client_set_receive_buffer(c, 64 << 10), 0);
         assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
-        for (unsigned quiet = 0; quiet < 20; quiet += r == 0) {
+        for (unsigned quiet = 0; quiet < 200 && !fake_has_signalled(fake); quiet++) {
                 r = busrt_client_process(c);
                 assert_true(r >= 0);
-                if (r == 0)
-                        (void)busrt_client_wait(c, MSEC);
+                if (r > 0)
+                        quiet = 0; /* it is not full yet */
+                else
+                        (void)poll(NULL, 0, 1);
         }
         assert_false(fake_has_signalled(fake));
         read_numbers(c, 0, MANY);
@@ -315,6 +349,20 @@ static void frames_wait_for_a_handler(void **state)
         assert_int_equal(busrt_client_send(c, "you", NULL, 0, ACKED, NULL), 0);
         read_numbers(c, 0, MANY / 2);
         assert_int_equal(busrt_client_set_frame_handler(c, take_number, &n), 0);
+        process_until(c, is_set, &n.done);
+        fake_stop(fake);
+}
+
+/* What was handled makes room. */
+static void handled_frames_make_room(void **state)
+{
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        struct fake *fake = fake_start(FAKE_UNIX, deliver_only, NULL);
+        struct counted n = {0};
+
+        assert_int_equal(busrt_client_set_receive_buffer(c, 4096), 0);
+        assert_int_equal(busrt_client_set_frame_handler(c, take_number, &n), 0);
+        assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
         process_until(c, is_set, &n.done);
         fake_stop(fake);
 }
@@ -440,11 +488,13 @@ int main(void)
                 cmocka_unit_test(reads_while_its_writes_are_blocked),
                 cmocka_unit_test(flushing_reads_too),
                 cmocka_unit_test(sending_waits_for_room),
+                cmocka_unit_test(a_call_waits_for_room_no_longer_than_it_may),
                 cmocka_unit_test(an_empty_buffer_takes_any_one_frame),
                 cmocka_unit_test(replies_have_room_always),
                 cmocka_unit_test(a_call_reads_past_a_full_buffer),
                 cmocka_unit_test(a_full_buffer_holds_up_the_broker),
                 cmocka_unit_test(frames_wait_for_a_handler),
+                cmocka_unit_test(handled_frames_make_room),
                 cmocka_unit_test(a_cork_gathers),
                 cmocka_unit_test(a_cork_holds_up_nobody),
                 cmocka_unit_test(a_waiting_client_pings),

@@ -289,15 +289,15 @@ static void call(struct input *in)
         int r;
 
         if (how & 4) {
-                r = busrt_client_call(s.client, names[how >> 3 & 1], "m", NULL, 0, 0, 0, &error,
-                                      &reply);
+                r = busrt_client_call(s.client, names[how >> 3 & 1], "m", NULL, 0,
+                                      BUSRT_QOS_DONTWAIT, 0, &error, &reply);
                 CHECK(r < 0 || reply);
                 busrt_frame_unref(reply);
                 busrt_rpc_error_done(&error);
                 return;
         }
         *slot = busrt_call_unref(*slot);
-        r = busrt_client_call_async(s.client, names[how >> 3 & 1], "m", NULL, 0, 0,
+        r = busrt_client_call_async(s.client, names[how >> 3 & 1], "m", NULL, 0, BUSRT_QOS_DONTWAIT,
                                     how & 0x10 ? 0 : BUSRT_TIMEOUT_INFINITE, on_reply, NULL, slot);
         s.n_called += r == 0;
 }
