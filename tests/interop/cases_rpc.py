@@ -86,9 +86,9 @@ def served(server, bare, method, reply, cell):
 
 
 def expect_reply(cell, server, frame, payload):
-    """The reply of a server. Only the Rust clients repeat the realtime flag in it."""
+    """The reply of a server. Some libraries repeat the realtime flag in it."""
     equal((frame.kind, frame.sender, frame.payload), ('message', server.name, payload), 'the reply')
-    if cell.kind.key.startswith('rust'):
+    if cell.kind.repeats_realtime:
         equal(frame.realtime, cell.realtime, 'the realtime flag of the reply')
 
 

@@ -20,20 +20,22 @@ SHUTDOWN = 'the `shutdown` warning'
 
 CEILING = 25  # seconds: ten times what a broker with a timeout of two seconds promises
 
-# Rust's RPC layer pings twice per timeout; Python notices a lost connection when it pings.
+# Rust's RPC layer pings twice per timeout; Python notices a lost connection when it pings. libbusrt
+# pings by itself unless it is told not to.
 OPTIONS = {'timeout': 1, 'ping_interval': 0.1}
+NO_PINGS = {'ping_interval': 0}
 
 numbers = itertools.count(1)
 
 
-def connect_all(programs, kinds, broker, rpc):
+def connect_all(programs, kinds, broker, rpc, options=OPTIONS):
     """One connection per client and transport."""
     for kind, transport in itertools.product(kinds, TRANSPORTS):
         name, path = f'life{next(numbers)}', broker.path(transport)
         if isinstance(kind, Tool):
             yield kind, transport, Listener(kind, path, name, 'listen')
         else:
-            connection = Connection(programs[kind.key], path, name, rpc, **OPTIONS)
+            connection = Connection(programs[kind.key], path, name, rpc, **options)
             yield kind, transport, connection.connect()
 
 
@@ -71,7 +73,7 @@ def keep_alive(programs, kinds, broker, results):
     """The broker has a short timeout: who does not ping is dropped."""
     explicit = [k for k in kinds if not isinstance(k, Tool) and k.qos('ping')]
     automatic = [k for k in kinds if k.key != 'rust-sync']
-    pinged = list(connect_all(programs, explicit, broker, rpc=False))
+    pinged = list(connect_all(programs, explicit, broker, rpc=False, options=NO_PINGS))
     others = list(connect_all(programs, automatic, broker, rpc=True))
     outlive_silence(broker, [c for _, _, c in pinged])
     for title, group in ((PING, pinged), (BY_ITSELF, others)):

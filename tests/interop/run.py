@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The interop suite: the published clients of BUS/RT against a broker, as a table of operation,
-client and QoS in which every cell is a test. docs/interop.md explains it and holds the table.
+"""The interop suite: the published clients of BUS/RT and libbusrt against a broker, as a table of
+operation, client and QoS in which every cell is a test. docs/interop.md explains it and holds the
+table.
 
     run.py --setup                      fetch and build the clients (needs the network, once)
     run.py --broker BUILD/busrtd        run everything against this broker (offline)
@@ -41,7 +42,7 @@ class Suite:
         self.arguments = arguments
         self.installed = installation.Installation()
         self.results = Results(arguments.only)
-        self.columns = clients.libraries(self.installed)
+        self.columns = clients.libraries(self.installed, arguments.library)
         self.tool = tool.Kind(installation.reference_tool())
         self.programs = {}
         self.logs = {k.key: [] for k in self.columns}
@@ -130,7 +131,7 @@ class Suite:
             program = self.programs.get(kind.key)
             texts = self.logs[kind.key] + (program.log if program else [])
             with self.results.record('bus', NO_ORPHANS, None, kind.key, 'all'):
-                orphans = [t for t in texts if 'orphaned' in t or 'nvalid' in t]
+                orphans = [t for t in texts if kind.complaint.search(t)]
                 cell.equal(orphans, [], 'what the library logged')
 
     def broker(self, name, *arguments):
@@ -155,6 +156,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--setup', action='store_true', help='fetch and build the clients')
     parser.add_argument('--broker', metavar='PATH', help='the busrtd to test')
+    parser.add_argument('--library', metavar='PATH',
+                        help="libbusrt's client program; by default that of the broker's build")
     parser.add_argument('--without', action='append', default=[], metavar='CLIENT',
                         help='leave a client out; its cells count as skipped')
     parser.add_argument('--only', metavar='REGEX', help='only operations that match, to find out')
@@ -167,11 +170,19 @@ def parse_arguments():
     return arguments
 
 
+def library_beside(broker):
+    """The program of tests/interop/c in the build directory that this busrtd is in."""
+    return str(Path(broker).parents[2] / 'tests/interop/c/interop-client')
+
+
 def check_ready(arguments):
     if arguments.broker and not shutil.which(arguments.broker):
         raise installation.Missing(f'{arguments.broker} is no program')
     if not installation.Installation().fresh(arguments.without):
         raise installation.Missing('the clients are not there, or not these: run --setup first')
+    if 'libbusrt' not in arguments.without and not shutil.which(arguments.library):
+        raise installation.Missing(f"{arguments.library}, libbusrt's client program, is not there: "
+                                   'build it, name it by --library, or leave it out by --without')
     if 'tool' not in arguments.without and installation.reference_tool() is None:
         raise installation.Missing("no busrt tool: set BUSRT_REFERENCE, or run --setup")
 
@@ -184,6 +195,7 @@ def main():
         if not arguments.broker:
             return 0
         arguments.broker = str(Path(arguments.broker).resolve())
+        arguments.library = arguments.library or library_beside(arguments.broker)
         check_ready(arguments)
     except installation.Missing as e:
         print(f'interop: {e}', file=sys.stderr)
