@@ -8,6 +8,7 @@
 #include "basic/macro.h"
 #include "busrtd/background.h"
 #include "busrtd/daemon.h"
+#include "busrtd/text.h"
 
 #define EXIT_USAGE 2
 
@@ -43,6 +44,20 @@ static int go_into_background(const struct options *options, int *ret_ready_fd, 
         return 1;
 }
 
+static void warn_of_unknown_keys(const struct options *options)
+{
+        const struct config_entry *entry;
+        char file[256], key[128], section[128];
+        size_t i = 0;
+
+        while ((entry = options_next_unknown(options, &i)))
+                (void)fprintf(stderr,
+                              "busrtd: %s:%u: unknown key \"%s\" in section \"%s\": ignored\n",
+                              text_visible(entry->file, file, sizeof(file)), entry->line,
+                              text_visible(entry->key, key, sizeof(key)),
+                              text_visible(entry->section, section, sizeof(section)));
+}
+
 int main(int argc, char **argv)
 {
         _cleanup_(passed_sockets_done) struct passed_sockets passed = {0};
@@ -58,6 +73,20 @@ int main(int argc, char **argv)
         if (r < 0) {
                 (void)fprintf(stderr, "busrtd: %s\n", error[0] ? error : strerrordesc_np(-r));
                 return EXIT_USAGE;
+        }
+        r = options_read_config(&options, error);
+        if (r < 0) {
+                char visible[OPTIONS_ERROR_MAX];
+
+                (void)fprintf(stderr, "busrtd: %s\n",
+                              error[0] ? text_visible(error, visible, sizeof(visible))
+                                       : strerrordesc_np(-r));
+                return EXIT_FAILURE;
+        }
+        warn_of_unknown_keys(&options);
+        if (options.check_config) {
+                options_print_effective(&options, stdout);
+                return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         r = passed_sockets_take(&passed);
         if (r < 0) {

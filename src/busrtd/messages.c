@@ -129,7 +129,7 @@ void message_stopping(struct log_record *ret, const char *signal_name)
 void message_nothing_to_reload(struct log_record *ret)
 {
         say(ret, LOG_INFO, ID_NOTHING_TO_RELOAD,
-            "got SIGHUP: there is no configuration to reload; options change by a restart");
+            "got SIGHUP: nothing is reloaded; options and configuration change by a restart");
 }
 
 void message_failed(struct log_record *ret, const char *text)

@@ -36,6 +36,7 @@ struct option_row {
         size_t offset;
         long long min, max;
         uint64_t unit;
+        const char *key; /* in [Bus] of the configuration; NULL: on the command line alone */
 };
 
 #define TO(field) offsetof(struct options, field)
@@ -54,7 +55,7 @@ static const struct option_row rows[] = {
          "path of a UNIX socket, HOST:PORT, [IPV6]:PORT or fifo:PATH;\n"
          "may be repeated. A path begins with / or ends in .sock,\n"
          ".socket or .ipc",
-         0},
+         0, .key = "Listen"},
         HEADING("Process"),
         {OPTION_FLAG, 'D', NULL, NULL, "go into the background once the listeners are ready",
          TO(daemonize)},
@@ -63,36 +64,44 @@ static const struct option_row rows[] = {
          "log every client that comes and goes, to stderr unless -D", TO(verbose)},
         {OPTION_FLAG, 0, "log-syslog", NULL, "log to the journal or syslog instead of stderr",
          TO(log_syslog)},
+        HEADING("Configuration"),
+        {OPTION_TEXT, 0, "config", "FILE",
+         "read only this file and FILE.d/*.conf; without it busrtd.conf\n"
+         "in /etc/busrt, /run/busrt and so on, see busrtd.conf(5)",
+         TO(config_file)},
+        {OPTION_FLAG, 0, "check-config", NULL,
+         "print what differs from the built-in values, and from where", TO(check_config)},
         HEADING("Clients"),
         {OPTION_SECONDS, 't', NULL, "SECONDS",
-         "timeout of keep-alive, handshake and blocked clients", TO(engine.timeout)},
+         "timeout of keep-alive, handshake and blocked clients", TO(engine.timeout),
+         .key = "TimeoutSec"},
         {OPTION_FLAG, 0, "force-register", NULL, "a new client takes the name of an old one over",
-         TO(engine.force_register)},
+         TO(engine.force_register), .key = "ForceRegister"},
         {OPTION_COUNT, 0, "max-connections-per-user", "N", "connections of one user or address",
-         TO(engine.max_connections_per_user), 1, 10000000},
+         TO(engine.max_connections_per_user), 1, 10000000, .key = "MaxConnectionsPerUser"},
         HEADING("Slow receivers"),
         {OPTION_COUNT, 0, "queue-size", "N", "a client's queue is full at N frames",
-         TO(engine.queue_frames), 1, UINT32_MAX},
+         TO(engine.queue_frames), 1, UINT32_MAX, .key = "QueueFrames"},
         {OPTION_SIZE, 0, "queue-bytes", "SIZE", "or at so many bytes", TO(engine.queue_bytes), 4096,
-         1LL << 40},
+         1LL << 40, .key = "QueueBytes"},
         {OPTION_DURATION, 0, "slow-pace", "MSEC", "how long senders wait for a full queue",
-         TO(engine.slow_pace), 0, 500, NSEC_PER_MSEC},
+         TO(engine.slow_pace), 0, 500, NSEC_PER_MSEC, .key = "SlowConsumerPaceSec"},
         {OPTION_POLICY, 0, "slow-policy", "POLICY", "then: disconnect, drop-newest or drop-oldest",
-         TO(engine.slow_policy)},
+         TO(engine.slow_policy), .key = "SlowConsumerPolicy"},
         {OPTION_SIZE, 0, "queue-memory-max", "SIZE",
          "all queues together; one user may hold half of it", TO(engine.queue_memory_max), 1 << 20,
-         1LL << 50},
+         1LL << 50, .key = "QueueMemoryMax"},
         HEADING("Frames"),
         {OPTION_SIZE, 0, "max-frame-size", "SIZE", "longest body of a frame",
-         TO(engine.max_frame_size), 1024, UINT32_MAX},
+         TO(engine.max_frame_size), 1024, UINT32_MAX, .key = "MaxFrameSize"},
         {OPTION_COUNT, 0, "max-topic-parts", "N", "parts of a topic or mask",
-         TO(engine.max_topic_parts), 1, 65536},
+         TO(engine.max_topic_parts), 1, 65536, .key = "MaxTopicParts"},
         {OPTION_SIZE, 0, "max-topic-length", "SIZE", "length of a topic or mask",
-         TO(engine.max_topic_length), 1, 1 << 20},
+         TO(engine.max_topic_length), 1, 1 << 20, .key = "MaxTopicLength"},
         HEADING("Latency"),
         {OPTION_DURATION, 0, "busy-poll", "USEC",
          "look for more work that long before sleeping; costs CPU", TO(engine.busy_poll), 0,
-         1000000, NSEC_PER_USEC},
+         1000000, NSEC_PER_USEC, .key = "BusyPollUSec"},
         HEADING("Taken for the reference's sake, without effect here"),
         {OPTION_COUNT, 'w', NULL, "WORKERS", "there is one worker", TO(without_effect), 1, 65536},
         {OPTION_COUNT, 0, "buf-size", "BYTES", "buffers follow the traffic", TO(without_effect), 0,
@@ -117,7 +126,8 @@ struct parser {
         FILE *out;
         struct options *options;
         char *error;
-        uint64_t seen; /* rows, by their number */
+        uint64_t seen;                    /* rows, by their number */
+        const struct config_entry *entry; /* of a file; NULL: the command line */
 };
 
 static bool takes_value(const struct option_row *row)
@@ -125,10 +135,12 @@ static bool takes_value(const struct option_row *row)
         return row->value_name != NULL;
 }
 
-/* "--timeout", "-t" */
-static const char *row_name(const struct option_row *row, char out[64])
+/* "--timeout", "-t"; or the key, where a file is read */
+static const char *row_name(const struct parser *p, const struct option_row *row, char out[64])
 {
-        if (row->long_name)
+        if (p->entry)
+                (void)snprintf(out, 64, "%s=", row->key);
+        else if (row->long_name)
                 (void)snprintf(out, 64, "--%s", row->long_name);
         else
                 (void)snprintf(out, 64, "-%c", row->short_name);
@@ -148,13 +160,17 @@ _printf_(2, 3) static int complain(struct parser *p, const char *format, ...)
 _printf_(4, 5) static int complain_value(struct parser *p, const struct option_row *row,
                                          const char *value, const char *format, ...)
 {
-        char name[64], visible[128], wanted[256];
+        char name[64], visible[128], wanted[256], file[192], where[224] = "";
         va_list ap;
 
         va_start(ap, format);
         (void)vsnprintf(wanted, sizeof(wanted), format, ap);
         va_end(ap);
-        return complain(p, "%s \"%s\": %s", row_name(row, name),
+        if (p->entry)
+                (void)snprintf(where, sizeof(where),
+                               "%s:%u: ", text_visible(p->entry->file, file, sizeof(file)),
+                               p->entry->line);
+        return complain(p, "%s%s \"%s\": %s", where, row_name(p, row, name),
                         text_visible(value, visible, sizeof(visible)), wanted);
 }
 
@@ -258,6 +274,7 @@ static int add_bind(struct parser *p, const struct option_row *row, const char *
 {
         struct options *o = p->options;
         struct transport_address address;
+        const char **more;
         int r = transport_address_parse(value, &address);
 
         if (r == -EPROTONOSUPPORT)
@@ -267,11 +284,10 @@ static int add_bind(struct parser *p, const struct option_row *row, const char *
                                       "not an address: a path that begins with / or ends in .sock, "
                                       ".socket or .ipc, "
                                       "HOST:PORT, [IPV6]:PORT or fifo:PATH is wanted");
-        if (!o->binds) {
-                o->binds = calloc((size_t)p->argc, sizeof(*o->binds)); /* there cannot be more */
-                if (!o->binds)
-                        return -ENOMEM;
-        }
+        more = reallocarray(o->binds, o->n_binds + 1, sizeof(*o->binds));
+        if (!more)
+                return -ENOMEM;
+        o->binds = more;
         o->binds[o->n_binds++] = value;
         return 0;
 }
@@ -282,6 +298,34 @@ static int set_text(struct parser *p, const struct option_row *row, const char *
         if (value[0] == '\0')
                 return complain_value(p, row, value, "a path is wanted");
         *field = value;
+        return 0;
+}
+
+/* A time as files write it. */
+static int set_span(struct parser *p, const struct option_row *row, const char *value,
+                    uint64_t *field)
+{
+        bool seconds = row->kind == OPTION_SECONDS;
+        uint64_t min = seconds ? (uint64_t)(TIMEOUT_MIN * (double)NSEC_PER_SEC)
+                               : (uint64_t)row->min * row->unit;
+        uint64_t max =
+                seconds ? (uint64_t)TIMEOUT_MAX * NSEC_PER_SEC : (uint64_t)row->max * row->unit;
+        uint64_t unit = strstr(row->key, "USec") ? NSEC_PER_USEC : NSEC_PER_SEC, n;
+        char low[TEXT_NUMBER_MAX], high[TEXT_NUMBER_MAX];
+
+        if (config_parse_span(value, unit, &n) < 0 || n < min || n > max)
+                return complain_value(p, row, value, "a time from %s to %s is wanted",
+                                      min ? text_duration(min, low) : "0",
+                                      text_duration(max, high));
+        *field = n;
+        return 0;
+}
+
+static int set_boolean(struct parser *p, const struct option_row *row, const char *value,
+                       bool *field)
+{
+        if (config_parse_boolean(value, field) < 0)
+                return complain_value(p, row, value, "yes or no is wanted");
         return 0;
 }
 
@@ -365,6 +409,8 @@ static int apply(struct parser *p, const struct option_row *row, const char *val
 
         switch (row->kind) {
         case OPTION_FLAG:
+                if (value)
+                        return set_boolean(p, row, value, field);
                 *(bool *)field = true;
                 return 0;
         case OPTION_COUNT:
@@ -372,9 +418,11 @@ static int apply(struct parser *p, const struct option_row *row, const char *val
         case OPTION_SIZE:
                 return set_size(p, row, value, field);
         case OPTION_SECONDS:
-                return set_seconds(p, row, value, field);
+                return p->entry ? set_span(p, row, value, field)
+                                : set_seconds(p, row, value, field);
         case OPTION_DURATION:
-                return set_duration(p, row, value, field);
+                return p->entry ? set_span(p, row, value, field)
+                                : set_duration(p, row, value, field);
         case OPTION_POLICY:
                 return set_policy(p, row, value, field);
         case OPTION_TEXT:
@@ -400,13 +448,13 @@ static int take(struct parser *p, const struct option_row *row, const char *valu
         char name[64];
 
         if (p->seen & bit && row->kind != OPTION_BIND)
-                return complain(p, "%s is given twice", row_name(row, name));
+                return complain(p, "%s is given twice", row_name(p, row, name));
         p->seen |= bit;
         if (!takes_value(row))
-                return value ? complain(p, "%s takes no value", row_name(row, name))
+                return value ? complain(p, "%s takes no value", row_name(p, row, name))
                              : apply(p, row, NULL);
         if (!value && p->next >= p->argc)
-                return complain(p, "%s needs a value: %s", row_name(row, name), row->value_name);
+                return complain(p, "%s needs a value: %s", row_name(p, row, name), row->value_name);
         return apply(p, row, value ? value : p->argv[p->next++]);
 }
 
@@ -477,7 +525,7 @@ int options_parse(int argc, char **argv, FILE *out, struct options *ret,
                   char error[OPTIONS_ERROR_MAX])
 {
         _cleanup_(options_done) struct options options = {0};
-        struct parser p = {argc, argv, 1, out, &options, error, 0};
+        struct parser p = {argc, argv, 1, out, &options, error, 0, NULL};
 
         engine_config_init(&options.engine);
         error[0] = '\0';
@@ -487,14 +535,175 @@ int options_parse(int argc, char **argv, FILE *out, struct options *ret,
                 if (r != 0)
                         return r;
         }
+        options.given = p.seen;
         *ret = options;
         options.binds = NULL;
         return 0;
 }
 
+/* --- Files --- */
+
+static const char *const folders[] = {"/etc/busrt", "/run/busrt", "/usr/local/lib/busrt",
+                                      "/usr/lib/busrt"};
+
+static const struct option_row *find_key(const struct config_entry *entry)
+{
+        if (strcmp(entry->section, "Bus") != 0)
+                return NULL;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                if (rows[i].key && strcmp(rows[i].key, entry->key) == 0)
+                        return &rows[i];
+        return NULL;
+}
+
+static size_t field_size(const struct option_row *row)
+{
+        switch (row->kind) {
+        case OPTION_FLAG:
+                return sizeof(bool);
+        case OPTION_COUNT:
+        case OPTION_SIZE:
+                return sizeof(size_t);
+        case OPTION_SECONDS:
+        case OPTION_DURATION:
+                return sizeof(uint64_t);
+        case OPTION_POLICY:
+                return sizeof(enum slow_policy);
+        default:
+                return 0;
+        }
+}
+
+/* An empty value takes back what earlier files said. */
+static void reset(struct options *o, const struct option_row *row)
+{
+        struct options defaults = {0};
+
+        engine_config_init(&defaults.engine);
+        if (row->kind == OPTION_BIND)
+                o->n_binds = 0;
+        else
+                memcpy((char *)o + row->offset, (char *)&defaults + row->offset, field_size(row));
+}
+
+static int apply_entry(struct parser *p, const struct config_entry *entry)
+{
+        const struct option_row *row = find_key(entry);
+        struct options *o = p->options, scratch = {0};
+        int r;
+
+        if (!row)
+                return 0;
+        p->entry = entry;
+        /* What the command line overrides must be right, too. */
+        if (o->given >> (row - rows) & 1)
+                p->options = &scratch;
+        else
+                o->origins[row - rows] = entry->value[0] ? entry : NULL;
+        if (entry->value[0])
+                r = apply(p, row, entry->value);
+        else
+                r = (reset(p->options, row), 0);
+        options_done(&scratch);
+        p->options = o;
+        return r;
+}
+
+int options_read_config(struct options *o, char error[OPTIONS_ERROR_MAX])
+{
+        struct parser p = {.options = o, .error = error};
+        int r;
+
+        error[0] = '\0';
+        r = o->config_file ? config_read_file(&o->config, o->config_file, error)
+                           : config_read_folders(&o->config, folders, ARRAY_SIZE(folders),
+                                                 "busrtd.conf", error);
+        for (size_t i = 0; i < o->config.n_entries && r >= 0; i++)
+                r = apply_entry(&p, &o->config.entries[i]);
+        return r;
+}
+
+const struct config_entry *options_next_unknown(const struct options *o, size_t *i)
+{
+        while (*i < o->config.n_entries) {
+                const struct config_entry *entry = &o->config.entries[(*i)++];
+
+                if (!find_key(entry))
+                        return entry;
+        }
+        return NULL;
+}
+
+static void print_value(FILE *out, const struct option_row *row, const void *field)
+{
+        uint64_t n;
+
+        switch (row->kind) {
+        case OPTION_FLAG:
+                fputs(*(const bool *)field ? "yes" : "no", out);
+                break;
+        case OPTION_POLICY:
+                fputs(policies[*(const enum slow_policy *)field], out);
+                break;
+        case OPTION_COUNT:
+        case OPTION_SIZE:
+                fprintf(out, "%zu", *(const size_t *)field);
+                break;
+        default:
+                n = *(const uint64_t *)field / NSEC_PER_USEC;
+                fprintf(out, "%llu%s", (unsigned long long)(n % 1000 ? n : n / 1000),
+                        n % 1000 ? "us" : "ms");
+                break;
+        }
+}
+
+static void print_effective(FILE *out, const struct option_row *row, const void *field,
+                            const char *address, const struct config_entry *origin)
+{
+        char visible[256];
+
+        fprintf(out, "%s=", row->key);
+        if (address)
+                fputs(text_visible(address, visible, sizeof(visible)), out);
+        else
+                print_value(out, row, field);
+        if (origin)
+                fprintf(out, "  # %s:%u\n", text_visible(origin->file, visible, sizeof(visible)),
+                        origin->line);
+        else
+                fputs("  # command line\n", out);
+}
+
+static const struct config_entry *bind_origin(const struct options *o, const char *bind)
+{
+        for (size_t i = 0; i < o->config.n_entries; i++)
+                if (o->config.entries[i].value == bind)
+                        return &o->config.entries[i];
+        return NULL;
+}
+
+void options_print_effective(const struct options *o, FILE *out)
+{
+        struct options defaults = {0};
+
+        engine_config_init(&defaults.engine);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                const void *field = (const char *)o + rows[i].offset;
+
+                if (rows[i].kind == OPTION_BIND)
+                        for (size_t b = 0; b < o->n_binds; b++)
+                                print_effective(out, &rows[i], NULL, o->binds[b],
+                                                bind_origin(o, o->binds[b]));
+                else if (rows[i].key && memcmp(field, (const char *)&defaults + rows[i].offset,
+                                               field_size(&rows[i])) != 0)
+                        print_effective(out, &rows[i], field, NULL, o->origins[i]);
+        }
+}
+
 void options_done(struct options *options)
 {
         free(options->binds);
+        config_done(&options->config);
         options->binds = NULL;
         options->n_binds = 0;
 }

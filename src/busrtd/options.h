@@ -7,16 +7,24 @@
 
 #include <stdio.h>
 
+#include "config/config.h"
 #include "engine/engine.h"
+
+#define OPTIONS_ROWS_MAX 64
 
 struct options {
         struct engine_config engine;
-        const char **binds; /* addresses that were checked; they point into argv */
+        const char **binds; /* addresses that were checked; they point into argv or config */
         size_t n_binds;
         const char *pid_file;
         bool verbose;
         bool daemonize;
         bool log_syslog;
+        const char *config_file; /* NULL: where busrtd.conf is looked for */
+        bool check_config;
+        uint64_t given;       /* rows that the command line has set: it wins over files */
+        struct config config; /* addresses may point into it */
+        const struct config_entry *origins[OPTIONS_ROWS_MAX]; /* of values that a file has set */
         size_t without_effect; /* where -w, --buf-size and --buf-ttl go */
 };
 
@@ -26,4 +34,13 @@ struct options {
  * is wrong. -ENOMEM. options_done() after 0. */
 int options_parse(int argc, char **argv, FILE *out, struct options *ret,
                   char error[OPTIONS_ERROR_MAX]);
+
+/* Adds what configuration files say and the command line does not. 0; else error is one line with
+ * file, line and reason, or empty where errno says all. */
+int options_read_config(struct options *options, char error[OPTIONS_ERROR_MAX]);
+/* Keys that mean nothing here, from *i = 0 on, and NULL after the last. */
+const struct config_entry *options_next_unknown(const struct options *options, size_t *i);
+/* One line for each value that is not the built-in one, and where it comes from. */
+void options_print_effective(const struct options *options, FILE *out);
+
 void options_done(struct options *options);

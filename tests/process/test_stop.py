@@ -74,7 +74,7 @@ class Stop(TestCase):
     def test_hangup_without_a_terminal_is_told_and_ignored(self):
         broker = self.broker('-B', 'bus.sock')
         broker.signal(signal.SIGHUP)
-        broker.log.wait_for('got SIGHUP: there is no configuration to reload')
+        broker.log.wait_for('got SIGHUP: nothing is reloaded')
         self.assert_serves(broker.path())
         self.assertEqual(broker.stop(), 0)
 
