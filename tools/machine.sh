@@ -17,6 +17,8 @@ PACKAGES_INTEROP=('nodejs?node' 'npm?npm')
 # them it also looks at layout and scripts), and a small system of its own to boot.
 PACKAGES_TEST=(git clang clang-format shellcheck 'libclang-rt-14-dev|libclang-rt-dev' mmdebstrap systemd-container
                iproute2 procps valgrind)
+# To build and to check the Debian packages.
+PACKAGES_DEBIAN=(build-essential debhelper fakeroot lintian)
 
 RUST_NEEDED=1.85
 

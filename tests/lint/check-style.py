@@ -25,14 +25,15 @@ LICENCE = "SPDX-" + "License-Identifier: Apache-2.0"
 CODE = (".c", ".h", ".cc", ".py", ".rs", ".sh")
 # Texts that cannot or need not carry a licence line of their own.
 NO_LICENCE = (".md", ".json", ".lock", ".txt", ".svg", ".csv")
-NO_LICENCE_NAMES = {"LICENSE", "NEWS", ".gitignore", ".clang-format", ".editorconfig", "README"}
+NO_LICENCE_NAMES = {"LICENSE", "NEWS", ".gitignore", ".clang-format", ".editorconfig", "README",
+                    "changelog", "copyright", "format"}  # the last three are of debian/
 
 # Put together from halves, so that this file does not find itself.
 LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|not (?:yet )?" r"implemented)\b")
 ONE_MACHINE = re.compile(r"(?<![\w.~$}/-])/(?:" r"home|Users|work|root)/[\w.]")
 ADDRESS = re.compile(r"\bhttps?://([\w.-]+\.[a-z]{2,})")
 LINK = re.compile(r"\]\(([^()#:\s]+)(?:#[^()\s]*)?\)")
-ADDRESSES_ALLOWED = {"www.apache.org", "spdx.org", "www.freedesktop.org", "github.com"}
+ADDRESSES_ALLOWED = {"www.apache.org", "spdx.org", "www.freedesktop.org", "github.com", "www.debian.org"}
 
 
 def listed(root):
