@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is tried on the booted system. A case is a function whose first line of documentation says what holds; it
-raises when it does not. Each starts and ends with the service stopped and its sockets listening."""
+raises when it does not. The first installs the packages, the last purges them; each between starts and ends with the
+service stopped and its sockets listening."""
 import contextlib
 import json
 import os
@@ -11,36 +12,14 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "differential"))
 
 import frames as f  # the bytes of the protocol
-from little_system import SHARED, Failure, wait_until
+from little_system import PACKAGES, Failure, wait_until
 
 SERVICE = "busrtd.service"
 SOCKETS = ("busrtd.socket", "busrtd-tcp.socket")
+SOCKET = "/run/busrt/bus.sock"
 PORT = 7777
 JOURNALD = "systemd-journald.service"
-
-# The TCP socket is made by systemd: the service itself has no network at all.
-FILES = {
-    "/etc/systemd/system/busrtd.service": """\
-[Unit]
-StartLimitIntervalSec=0
-[Service]
-Type=notify
-ExecStart=/usr/bin/busrtd -t 30
-User=nobody
-PrivateNetwork=yes
-RestrictAddressFamilies=AF_UNIX
-NoNewPrivileges=yes
-""",
-    "/etc/systemd/system/busrtd.socket": f"""\
-[Socket]
-ListenStream={SHARED}/bus.sock
-""",
-    "/etc/systemd/system/busrtd-tcp.socket": f"""\
-[Socket]
-ListenStream=127.0.0.1:{PORT}
-Service={SERVICE}
-""",
-}
+PACKAGED_TEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "debian", "tests", "bus")
 
 TRAFFIC = 20000  # messages while the journal stands still
 BATCH = 100
@@ -111,9 +90,8 @@ def peer(connection, name):
         client.close()
 
 
-def prepare(system):
-    """What every case starts from."""
-    system.run("systemctl", "start", *SOCKETS)
+def install(system):
+    system.run("sh", "-c", f"dpkg --install {PACKAGES}/*.deb")
 
 
 @contextlib.contextmanager
@@ -122,11 +100,12 @@ def stopped_afterwards(system):
         yield
     finally:
         system.run("systemctl", "stop", SERVICE)
+        system.run("systemctl", "reset-failed")  # so many starts in so short a time are not a fault here
         system.run("systemctl", "start", *SOCKETS)
 
 
-def is_in_state(system, state):
-    return system.show(SERVICE, "ActiveState") == state
+def is_in_state(system, state, unit=SERVICE):
+    return system.show(unit, "ActiveState") == state
 
 
 def records(system, *match):
@@ -146,14 +125,14 @@ def exchange(a, name_a, b, name_b):
 
 def offend(system, name):
     """A client that breaks the protocol by an operation that does not exist, and loses its connection for it."""
-    with peer(system.connect_unix("bus.sock"), name) as client:
+    with peer(system.connect_unix(SOCKET), name) as client:
         client.connection.sendall(f.frame(0x3F, b""))
         check(client.next_frame() is None, "an unknown operation was answered")
 
 
 def activation(system):
     """A client that connects to a socket of systemd starts the service, by UNIX and by TCP alike."""
-    for connect in (lambda: system.connect_unix("bus.sock"), lambda: system.connect_tcp(PORT)):
+    for connect in (lambda: system.connect_unix(SOCKET), lambda: system.connect_tcp(PORT)):
         with stopped_afterwards(system):
             check(is_in_state(system, "inactive"), "the service runs before anyone wants it")
             with peer(connect(), b"early"):
@@ -164,7 +143,7 @@ def activation(system):
 def both_sockets(system):
     """A UNIX and a TCP client of inherited sockets talk to each other, and the service has no network itself."""
     with stopped_afterwards(system):
-        with peer(system.connect_unix("bus.sock"), b"unix") as a, peer(system.connect_tcp(PORT), b"tcp") as b:
+        with peer(system.connect_unix(SOCKET), b"unix") as a, peer(system.connect_tcp(PORT), b"tcp") as b:
             exchange(a, b"unix", b, b"tcp")
             networks = {os.readlink(f"/proc/{pid}/ns/net") for pid in (system.outer_pid(SERVICE), system.leader)}
             check(len(networks) == 2, "the service shares the network of the system")
@@ -173,7 +152,7 @@ def both_sockets(system):
 def announcement_at_stop(system):
     """`systemctl stop` announces the shutdown to every client before it closes, and the service ends in order."""
     with stopped_afterwards(system):
-        with peer(system.connect_unix("bus.sock"), b"a") as a, peer(system.connect_tcp(PORT), b"b") as b:
+        with peer(system.connect_unix(SOCKET), b"a") as a, peer(system.connect_tcp(PORT), b"b") as b:
             exchange(a, b"a", b, b"b")
             system.run("systemctl", "stop", "--no-block", SERVICE)
             for client in (a, b):
@@ -189,22 +168,22 @@ def announcement_at_stop(system):
 def sockets_outlive_the_service(system):
     """Stopping leaves systemd's socket files alone: the next client starts the service again."""
     with stopped_afterwards(system):
-        with peer(system.connect_unix("bus.sock"), b"first"):
+        with peer(system.connect_unix(SOCKET), b"first"):
             pass
         system.run("systemctl", "stop", SERVICE)
-        check(os.path.exists(os.path.join(system.shared, "bus.sock")), "the socket file is gone")
-        with peer(system.connect_unix("bus.sock"), b"second"):
+        check(os.path.exists(system.path(SOCKET)), "the socket file is gone")
+        with peer(system.connect_unix(SOCKET), b"second"):
             pass
 
 
 def journal_at_start(system):
     """The journal has a line for each listener and one with the limits, under our name and with a MESSAGE_ID."""
     with stopped_afterwards(system):
-        with peer(system.connect_unix("bus.sock"), b"reader"):
+        with peer(system.connect_unix(SOCKET), b"reader"):
             pid = system.show(SERVICE, "MainPID")
             found = wait_until(lambda: records(system, f"_PID={pid}"), "a record of the service")
     lines = [record["MESSAGE"] for record in found]
-    for wanted in (f"{SHARED}/bus.sock", f"127.0.0.1:{PORT}", "8192"):
+    for wanted in (SOCKET, f"127.0.0.1:{PORT}", "8192"):
         check(any(wanted in line for line in lines), f"no record has {wanted}: {lines}")
     for record in found:
         check(record["SYSLOG_IDENTIFIER"] == "busrtd", f"a record of {record['SYSLOG_IDENTIFIER']}")
@@ -240,7 +219,7 @@ def is_stopped(pid):
 def journal_stands_still(system):
     """While journald is stopped no message is lost or late for it; when it goes on, logging does too."""
     with stopped_afterwards(system):
-        with peer(system.connect_unix("bus.sock"), b"sender") as a, peer(system.connect_tcp(PORT), b"receiver") as b:
+        with peer(system.connect_unix(SOCKET), b"sender") as a, peer(system.connect_tcp(PORT), b"receiver") as b:
             exchange(a, b"sender", b, b"receiver")
             broker = system.show(SERVICE, "MainPID")
             journald = system.outer_pid(JOURNALD)
@@ -260,5 +239,131 @@ def journal_stands_still(system):
             wait_until(new_record, "a record of what happened after journald went on")
 
 
-CASES = (activation, both_sockets, announcement_at_stop, sockets_outlive_the_service, journal_at_start,
-         offender_in_journal, journal_stands_still)
+def enabled_by_hand(system):
+    """Installing the packages starts nothing and opens nothing; `systemctl enable --now` opens the sockets."""
+    install(system)
+    for unit in (SERVICE, *SOCKETS, "busrtd-fifo.socket"):
+        check(is_in_state(system, "inactive", unit), f"{unit} is active from the start")
+    for unit in (*SOCKETS, "busrtd-fifo.socket"):
+        found = system.run("systemctl", "is-enabled", unit, check=False).stdout.strip()
+        check(found == "disabled", f"{unit} is {found}")
+    system.run("systemctl", "enable", "--now", *SOCKETS)
+    check(is_in_state(system, "inactive"), "the service runs before anyone wants it")
+    mode = os.stat(system.path(SOCKET)).st_mode & 0o777
+    check(mode == 0o660, f"the socket's mode is {mode:o}")
+    group = system.run("stat", "-c", "%U:%G", SOCKET).stdout.strip()
+    check(group == "root:busrt", f"the socket belongs to {group}")
+
+
+def units_are_clean(system):
+    """`systemd-analyze verify` has nothing to say of any unit, and the service's exposure is 0.5 at the most."""
+    folder = "/usr/lib/systemd"
+    for options, units in (((), ("busrtd.service", "busrtd.socket", "busrtd-tcp.socket", "busrtd-fifo.socket",
+                                 "busrtd@x.service", "busrtd@x.socket")),
+                           (("--user",), (f"{folder}/user/busrtd.service", f"{folder}/user/busrtd.socket"))):
+        done = system.run("env", "XDG_RUNTIME_DIR=/run", "systemd-analyze", "verify", "--man=no", *options, *units, check=False)
+        check((done.returncode, done.stdout + done.stderr) == (0, ""), f"verify: {done.stdout}{done.stderr}")
+    done = system.run("systemd-analyze", "security", "--threshold=5", "--no-pager", SERVICE, check=False)
+    check(done.returncode == 0, f"too exposed: {done.stdout[-2000:]}")
+
+
+def packaged_test(system):
+    """debian/tests/bus: a member of the group comes in by busrtctl, a stranger does not."""
+    with stopped_afterwards(system):
+        with open(PACKAGED_TEST, encoding="utf-8") as file:
+            system.run("sh", "-c", file.read())
+
+
+def tcp_enabled_later(system):
+    """A TCP socket that is enabled while the service runs is opened by the service's restart."""
+    system.run("systemctl", "disable", "--now", "busrtd-tcp.socket")
+    with stopped_afterwards(system):
+        with peer(system.connect_unix(SOCKET), b"first"):
+            system.run("systemctl", "enable", "busrtd-tcp.socket")
+            system.run("systemctl", "restart", SERVICE)
+        with peer(system.connect_unix(SOCKET), b"unix") as a, peer(system.connect_tcp(PORT), b"tcp") as b:
+            exchange(a, b"unix", b, b"tcp")
+
+
+def fifo(system):
+    """What root writes to the FIFO starts the service, or reaches the client that runs."""
+    with stopped_afterwards(system):
+        system.run("systemctl", "start", "busrtd-fifo.socket")
+        mode = os.stat(system.path("/run/busrt/bus.fifo")).st_mode & 0o777
+        check(mode == 0o600, f"the FIFO's mode is {mode:o}")
+        with peer(system.connect_unix(SOCKET), b"listener") as a:
+            system.run("sh", "-c", "echo listener hello >/run/busrt/bus.fifo")
+            kind, _, _, payload, _ = f.split(a.next_frame())
+            check((kind, payload) == (f.MESSAGE, b"hello"), f"the FIFO's message is {payload!r}")
+        system.run("systemctl", "stop", "busrtd-fifo.socket")
+
+
+def two_instances(system):
+    """Two more buses run beside the first, each a process with its own clients; stopping one leaves the other."""
+    names = ("one", "two")
+    units = [f"busrtd@{name}.socket" for name in names]
+    system.run("systemctl", "enable", "--now", *units)
+    with peer(system.connect_unix("/run/busrt/one/bus.sock"), b"same.name") as one, \
+         peer(system.connect_unix("/run/busrt/two/bus.sock"), b"same.name") as two:
+        wait_until(lambda: all(is_in_state(system, "active", f"busrtd@{name}.service") for name in names), "both run")
+        check(is_in_state(system, "inactive"), "the first bus was started, too")
+        pids = {system.show(f"busrtd@{name}.service", "MainPID") for name in names}
+        check(len(pids) == 2, "both are one process")
+        system.run("systemctl", "stop", units[0], "busrtd@one.service")
+        while one.next_frame() is not None:
+            pass
+        op_id, = two.send(("same.name", b"still here"))
+        check(two.next_frame() is not None, "the other bus does not answer")
+
+
+def user_bus(system):
+    """A user's manager has a bus of the user's own, at the path where the tool looks for it."""
+    system.run("useradd", "--create-home", "--home-dir", "/var/lib/alice", "alice")
+    system.run("loginctl", "enable-linger", "alice")
+    uid = system.run("id", "-u", "alice").stdout.strip()
+    wait_until(lambda: os.path.exists(system.path(f"/run/user/{uid}/systemd/private")), "the user's manager runs")
+    as_alice = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env",
+                f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/var/lib/alice")
+    system.run(*as_alice, "systemctl", "--user", "enable", "--now", "busrtd.socket")
+    said = system.run(*as_alice, "busrtctl", "rpc", "call", ".broker", "test").stdout
+    check("true" in said, f"the user's broker says {said!r}")
+    state = system.run(*as_alice, "systemctl", "--user", "is-active", SERVICE, check=False).stdout.strip()
+    check(state == "active", f"the user's service is {state}")
+    check(is_in_state(system, "inactive"), "the system's bus was started, too")
+    path = system.path(f"/run/user/{uid}/busrt")
+    modes = [os.stat(path).st_mode & 0o777, os.stat(path + "/bus.sock").st_mode & 0o777]
+    check(modes == [0o700, 0o600], f"the modes are {modes}")
+    system.run("loginctl", "disable-linger", "alice")
+    system.run(*as_alice, "systemctl", "--user", "disable", "--now", "busrtd.socket", SERVICE, check=False)
+
+
+def upgrade(system):
+    """Installing the packages again restarts what runs, and leaves enabled what was."""
+    with stopped_afterwards(system):
+        with peer(system.connect_unix(SOCKET), b"before") as client:
+            pid = system.show(SERVICE, "MainPID")
+            install(system)
+            while client.next_frame() is not None:
+                pass
+        with peer(system.connect_unix(SOCKET), b"after"), peer(system.connect_tcp(PORT), b"tcp"):
+            wait_until(lambda: system.show(SERVICE, "MainPID") not in ("0", pid), "a new process")
+    for unit in SOCKETS:
+        check(system.run("systemctl", "is-enabled", unit).stdout.strip() == "enabled", f"{unit} is no longer enabled")
+
+
+def purge(system):
+    """Purging the packages while the buses run ends them, and leaves nothing but the system's user and its groups."""
+    with peer(system.connect_unix(SOCKET), b"a"), peer(system.connect_unix("/run/busrt/two/bus.sock"), b"b"):
+        system.run("dpkg", "--purge", "busrtd", "busrtctl", "libbusrt0", "libbusrt-dev")
+    left = system.run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "busrtd*").stdout
+    check(not left, f"still active: {left}")
+    left = system.run("find", "/etc", "/run", "/usr", "/var", "-xdev", "(", "-iname", "*busrt*", ")", "-not", "-path",
+                      PACKAGES + "*").stdout.split()
+    check(not left, f"left behind: {left}")
+    for base, wanted in (("passwd", "busrtd"), ("group", "busrt")):
+        check(system.run("getent", base, wanted).stdout, f"{wanted} is gone from {base}")
+
+
+CASES = (enabled_by_hand, units_are_clean, packaged_test, activation, both_sockets, announcement_at_stop,
+         sockets_outlive_the_service, journal_at_start, offender_in_journal, journal_stands_still, tcp_enabled_later,
+         fifo, two_instances, user_bus, upgrade, purge)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small Debian of its own, booted under systemd-nspawn with the broker in it.
+"""A small Debian of its own, booted under systemd-nspawn, in which our packages are installed.
 
-The root is made once by mmdebstrap, with the packages that the broker's libraries come from, and kept in the cache
-folder; each run boots a copy. The folder SHARED is the same inside and outside, so that its sockets can be used from
-here. The system has a network of its own with nothing but loopback; connect_tcp reaches into it.
+The root is made once by mmdebstrap, with what our packages depend on, and kept in the cache folder; each run boots a
+copy and installs the packages there. The system has a network of its own with nothing but loopback: connect_unix and
+connect_tcp reach into it from outside.
 """
 import ctypes
 import hashlib
@@ -18,7 +18,8 @@ import threading
 import time
 
 RELEASE_FILE = "/etc/os-release"
-SHARED = "/srv/bus"
+ALSO = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "init-system-helpers")
+PACKAGES = "/var/lib/busrt-packages"  # inside
 PATIENCE = 60  # seconds for anything that the system does; only turns a hang into a failure
 CLONE_NEWNET = 0x40000000
 
@@ -56,29 +57,26 @@ def codename():
     return match.group(1)
 
 
-def library_packages(program):
-    """The Debian packages that hold the libraries of a program."""
-    paths = set(re.findall(r"(/\S+) \(0x", output("ldd", program)))
-    owners = set()
-    for path in paths:
-        for name in (path, os.path.realpath(path), "/usr" + path):  # dpkg knows a file by the path it was shipped as
-            done = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
-            if done.returncode == 0:
-                owners.add(done.stdout.split(":")[0])
-                break
-        else:
-            raise CannotBoot(f"no package has {path}")
-    return sorted(owners)
+def needed_packages(debs):
+    """The Debian packages, not ours, that ours depend on."""
+    ours = {output("dpkg-deb", "-f", deb, "Package").strip() for deb in debs}
+    needed = set(ALSO)
+    for deb in debs:
+        for wish in output("dpkg-deb", "-f", deb, "Depends").split(","):
+            name = re.match(r"[\w.+-]*", wish.strip()).group()  # the first of alternatives, without its version
+            if name and name not in ours and not name.startswith("default-"):
+                needed.add(name)
+    return sorted(needed)
 
 
-def root_for(program, cache):
-    """The folder of an unbooted system in which the program can run; made if it is not there."""
+def root_for(debs, cache):
+    """The folder of an unbooted system in which the packages can be installed; made if it is not there."""
     for tool in ("mmdebstrap", "systemd-nspawn", "nsenter"):
         if not shutil.which(tool):
             raise CannotBoot(f"{tool} is not installed")
     if os.geteuid() != 0:
         raise CannotBoot("only root can boot a system")
-    packages = ",".join(["systemd", "systemd-sysv", *library_packages(program)])
+    packages = ",".join(needed_packages(debs))
     key = hashlib.sha256(f"{codename()} {packages}".encode()).hexdigest()[:12]
     root = os.path.join(cache, f"system-{codename()}-{key}")
     if not os.path.isdir(root):
@@ -95,23 +93,19 @@ def root_for(program, cache):
 
 
 class System:
-    """A booted system. files: path inside -> text, written before it boots."""
+    """A booted system, with the packages beside it in the folder PACKAGES, not yet installed."""
 
-    def __init__(self, root, program, files):
+    def __init__(self, root, debs):
         self.directory = tempfile.mkdtemp(prefix="busrt-system-")
-        self.shared = os.path.join(self.directory, "shared")
         self.root = os.path.join(self.directory, "root")
         self.console = os.path.join(self.directory, "console.log")
         self.process = None
         try:
-            os.mkdir(self.shared)
-            os.chmod(self.shared, 0o755)
             os.chmod(self.directory, 0o755)
             output("cp", "-a", "--reflink=auto", root, self.root)
-            shutil.copy(program, os.path.join(self.root, "usr/bin/busrtd"))
-            for path, text in files.items():
-                with open(self.root + path, "w", encoding="utf-8") as file:
-                    file.write(text)
+            os.makedirs(self.root + PACKAGES)
+            for deb in debs:
+                shutil.copy(deb, self.root + PACKAGES)
             self._boot()
         except BaseException:
             self.close()
@@ -121,8 +115,7 @@ class System:
         with open(self.console, "wb") as console:
             self.process = subprocess.Popen(
                 ["systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--boot", "--private-network",
-                 f"--machine=busrt-{os.getpid()}", f"--directory={self.root}", f"--bind={self.shared}:{SHARED}",
-                 "--console=pipe"],
+                 f"--machine=busrt-{os.getpid()}", f"--directory={self.root}", "--console=pipe"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
         self.leader = wait_until(self._find_leader, "systemd-nspawn starting systemd")
         try:
@@ -178,11 +171,14 @@ class System:
                 continue  # it has ended meanwhile
         raise Failure(f"{unit} has no process")
 
-    def connect_unix(self, name):
-        """Connects to a socket in SHARED."""
+    def path(self, path):
+        """A path of the running system as this side sees it."""
+        return f"/proc/{self.leader}/root{path}"
+
+    def connect_unix(self, path):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE)
-        connection.connect(os.path.join(self.shared, name))
+        connection.connect(self.path(path))
         return connection
 
     def connect_tcp(self, port):

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The broker as a service of a real systemd: a small system is booted with the broker in it, socket units pass it a
-UNIX and a TCP socket, and clients from outside speak to it. Needs root, systemd-nspawn and, the first time, the
-network for the system's packages.
+"""The packages on a real systemd: a small system is booted, the packages are installed there, used from outside as
+clients and from inside as an administrator would, and purged. Needs root, systemd-nspawn and, the first time, the
+network for what the packages depend on.
 
-    run.py --broker PATH/busrtd [--may-skip]
+    run.py --packages FOLDER [--may-skip]
 
 Without --may-skip, a machine on which no system can be booted makes the suite fail.
 """
 import argparse
+import glob
 import os
 import sys
 import traceback
@@ -22,7 +23,6 @@ from little_system import CannotBoot, System, root_for
 def run_cases(system):
     """Runs every case in turn on one system, which each leaves as it found it. (passed, failed)"""
     counts = {True: 0, False: 0}
-    cases.prepare(system)
     for case in cases.CASES:
         try:
             case(system)
@@ -38,13 +38,14 @@ def run_cases(system):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tries the broker as a service of a real systemd.")
-    parser.add_argument("--broker", required=True, help="the busrtd under test")
+    parser = argparse.ArgumentParser(description="Tries the packages on a real systemd.")
+    parser.add_argument("--packages", required=True, help="folder with the .deb packages under test")
     parser.add_argument("--may-skip", action="store_true", help="no failure where no system can be booted")
     args = parser.parse_args()
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "busrt-tests")
     try:
-        system = System(root_for(args.broker, cache), args.broker, cases.FILES)
+        debs = glob.glob(os.path.join(args.packages, "*.deb"))
+        system = System(root_for(debs, cache), debs)
     except CannotBoot as reason:
         n = len(cases.CASES)
         print(f"{'Skipped' if args.may_skip else 'Failed'}: no system can be booted here. {reason}")
