@@ -124,16 +124,16 @@ int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler han
  * UNIX socket, anything else host:port; NULL is the first that is there of $BUSRT_SOCKET,
  * $XDG_RUNTIME_DIR/busrt/bus.sock and /run/busrt/bus.sock. Blocks until the client is registered,
  * for the client's timeout at the most. Once per client: -EALREADY while it connects, -EISCONN
- * afterwards; after any failure but of the address's form the client is closed. Errors:
- * connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws:// and
- * wss://, and the broker's answers. */
+ * afterwards; after any failure but of the address (its form, its lookup) the client is closed.
+ * Errors: connect(2)'s, -EHOSTUNREACH for a name that does not resolve, -EPROTONOSUPPORT for ws://
+ * and wss://, and the broker's answers. */
 int busrt_client_connect(busrt_client *client, const char *address);
 /* The same, but only started: the state handler, or busrt_client_get_state(), tells how it ends. A
  * host's name is looked up first, which may block: give a number where that matters. */
 int busrt_client_connect_start(busrt_client *client, const char *address);
 /* As busrt_client_connect(), over a stream socket that is connected already. It is the client's on
- * success (and made non-blocking), and the caller's otherwise. -EBADF, -ENOTSOCK; -EINVAL: not a
- * stream. */
+ * success (and made non-blocking), and the caller's otherwise, to be closed. -EBADF, -ENOTSOCK;
+ * -EINVAL: not a stream. */
 int busrt_client_connect_fd(busrt_client *client, int fd);
 
 /* Closes at once, from any thread. All that waits ends with -ECONNRESET; busrt_client_error() is

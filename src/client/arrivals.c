@@ -8,8 +8,16 @@
 
 /* --- The queues --- */
 
+/* Keeps its number when it is sorted again. */
+static void number(busrt_client *c, struct event *event)
+{
+        if (event->number == 0)
+                event->number = ++c->n_arrived;
+}
+
 void event_add(busrt_client *c, struct event *event)
 {
+        number(c, event);
         STAILQ_INSERT_TAIL(&c->events, event, link);
         client_wake_loop(c);
 }
@@ -32,11 +40,27 @@ int frame_sort(busrt_client *c, busrt_frame *f)
                         f->event.kind = EVENT_NOTIFICATION;
         }
         c->queued += f->charge;
-        if (f->event.kind == EVENT_FRAME && !c->on_frame)
+        if (f->event.kind == EVENT_FRAME && !c->on_frame) {
+                number(c, &f->event);
                 STAILQ_INSERT_TAIL(&c->inbox, &f->event, link);
-        else
+        } else
                 event_add(c, &f->event);
         return 0;
+}
+
+/* Both are in the order of arrival, and so is what they become. */
+static void merge(struct event_queue *into, struct event_queue *a, struct event_queue *b)
+{
+        while (!STAILQ_EMPTY(a) && !STAILQ_EMPTY(b)) {
+                struct event *first_a = STAILQ_FIRST(a), *first_b = STAILQ_FIRST(b);
+                struct event_queue *from = first_a->number < first_b->number ? a : b;
+                struct event *first = STAILQ_FIRST(from);
+
+                STAILQ_REMOVE_HEAD(from, link);
+                STAILQ_INSERT_TAIL(into, first, link);
+        }
+        STAILQ_CONCAT(into, a);
+        STAILQ_CONCAT(into, b);
 }
 
 /* A handler was set: what came before it, and was not read yet, is sorted again. -ENOMEM: requests
@@ -47,8 +71,7 @@ static int sort_again(busrt_client *c)
         struct event *event;
         int r = 0;
 
-        STAILQ_CONCAT(&old, &c->inbox);
-        STAILQ_CONCAT(&old, &c->events);
+        merge(&old, &c->inbox, &c->events);
         while ((event = STAILQ_FIRST(&old))) {
                 busrt_frame *f = container_of(event, busrt_frame, event);
 
@@ -129,7 +152,7 @@ PUBLIC int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_hand
         client->on_frame = handler;
         client->on_frame_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, handler ? sort_again(client) : 0);
+        return client_unlock(client, sort_again(client));
 }
 
 PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
@@ -142,7 +165,7 @@ PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
         client->on_notification = handler;
         client->on_notification_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, handler ? sort_again(client) : 0);
+        return client_unlock(client, sort_again(client));
 }
 
 PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_handler handler,
@@ -155,7 +178,7 @@ PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_
         client->on_request = handler;
         client->on_request_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, handler ? sort_again(client) : 0);
+        return client_unlock(client, sort_again(client));
 }
 
 /* --- Reading without handlers --- */
@@ -167,7 +190,6 @@ static bool inbox_has_one(const busrt_client *c, const void *arg)
 
 static int read_frame(busrt_client *c, uint64_t timeout, busrt_frame **ret)
 {
-        bool was_full = c->queued >= c->receive_buffer;
         busrt_frame *frame;
         int r = 0;
 
@@ -180,8 +202,7 @@ static int read_frame(busrt_client *c, uint64_t timeout, busrt_frame **ret)
         frame = container_of(STAILQ_FIRST(&c->inbox), busrt_frame, event);
         STAILQ_REMOVE_HEAD(&c->inbox, link);
         c->queued -= MIN(c->queued, frame->charge);
-        if (was_full)
-                client_update_interest(c);
+        client_update_interest(c);
         *ret = frame;
         return 0;
 }

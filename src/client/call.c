@@ -212,8 +212,10 @@ static int call_blocking(busrt_client *c, struct send *send, uint64_t timeout,
 {
         _cleanup_(busrt_call_unrefp) busrt_call *call = NULL;
         uint64_t deadline = client_deadline(c, timeout);
-        int r = client_in_handler(c) ? -EDEADLK : call_start(c, send, &call);
+        int r;
 
+        send->deadline = &deadline;
+        r = client_in_handler(c) ? -EDEADLK : call_start(c, send, &call);
         if (r < 0)
                 return r;
         r = call_wait(c, call, deadline);
@@ -281,6 +283,7 @@ PUBLIC int busrt_client_call_async(busrt_client *client, const char *target, con
         if (r < 0)
                 return r;
         deadline = timeout == 0 ? now_usec() : client_deadline(client, timeout);
+        send.deadline = &deadline;
         r = handler ? call_start(client, &send, &call) : -EINVAL;
         if (r < 0)
                 return client_unlock(client, r);

@@ -272,7 +272,7 @@ PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix,
 
 /* --- The end --- */
 
-static void close_socket(busrt_client *c)
+void client_close_socket(busrt_client *c)
 {
         if (c->fd >= 0 && c->interest)
                 (void)epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
@@ -312,7 +312,7 @@ void client_close(busrt_client *c, int error)
         if (c->reading)
                 client_wake_reader(c);
         else
-                close_socket(c);
+                client_close_socket(c);
         client_wake_loop(c);
         client_changed(c);
 }
@@ -327,9 +327,14 @@ bool reader_enter(busrt_client *c)
 
 void reader_leave(busrt_client *c)
 {
+        if (c->output.broken && c->state != BUSRT_STATE_CLOSED) {
+                /* The peer takes no more. What it said before comes first: it may say why. */
+                input_drain(c);
+                client_close(c, c->output.error);
+        }
         c->reading = false;
         if (c->state == BUSRT_STATE_CLOSED)
-                close_socket(c);
+                client_close_socket(c);
         else
                 client_update_interest(c);
         client_changed(c);

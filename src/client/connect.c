@@ -60,12 +60,6 @@ static void connected(busrt_client *c)
                 transport_give_up_after(c->fd, (unsigned)(c->timeout / 1000));
 }
 
-static void forget_socket(busrt_client *c)
-{
-        c->fd = close_fd(c->fd); /* which leaves the epoll set by that */
-        c->interest = 0;
-}
-
 /* Tries targets until one connects, or may. The last one's error is the connection's. */
 static void try_targets(busrt_client *c)
 {
@@ -96,15 +90,17 @@ void connect_continue(busrt_client *c)
         struct connecting *k = &c->connecting;
         int r;
 
-        if (k->phase != PHASE_CONNECT || !k->pending)
+        if (c->state != BUSRT_STATE_CONNECTING || k->phase != PHASE_CONNECT || !k->pending)
                 return;
         r = transport_connected(c->fd);
-        if (r == 0) {
+        if (r == -EINPROGRESS)
+                return;
+        if (r == 0)
                 connected(c);
-        } else if (k->at + 1 >= k->n_targets)
+        else if (k->at + 1 >= k->n_targets)
                 client_close(c, r);
         else {
-                forget_socket(c);
+                client_close_socket(c);
                 k->at++;
                 try_targets(c);
         }
@@ -128,7 +124,7 @@ void connect_keep_time(busrt_client *c, uint64_t now)
 static void send_greeting(busrt_client *c)
 {
         struct iovec iov = {(void *)(uintptr_t)wire_greeting, sizeof(wire_greeting)};
-        int r = output_send(c, &iov, 1, iov.iov_len, OUTPUT_FORCE);
+        int r = output_send(c, &iov, 1, iov.iov_len, OUTPUT_FORCE, NULL);
 
         if (r < 0)
                 client_close(c, r);
@@ -141,7 +137,7 @@ static void send_name(busrt_client *c)
         int r;
 
         le16_put(len, (uint16_t)iov[1].iov_len);
-        r = output_send(c, iov, 2, sizeof(len) + iov[1].iov_len, OUTPUT_FORCE);
+        r = output_send(c, iov, 2, sizeof(len) + iov[1].iov_len, OUTPUT_FORCE, NULL);
         if (r < 0)
                 client_close(c, r);
 }
@@ -167,7 +163,7 @@ static void registered(busrt_client *c)
         c->state = BUSRT_STATE_CONNECTED;
         c->told_connected = false;
         if (c->ping_interval)
-                c->next_ping = now_usec() + c->ping_interval;
+                c->next_ping = usec_after(now_usec(), c->ping_interval);
         client_wake_loop(c);
         client_changed(c);
 }

@@ -165,6 +165,8 @@ static void end_batch(busrt_client *c, struct batch *b)
                 STAILQ_REMOVE_HEAD(&b->done, link);
                 frame_recycle(c, container_of(event, busrt_frame, event));
         }
+        /* They came before all that is there by now. */
+        STAILQ_CONCAT(&b->unread, &c->inbox);
         STAILQ_CONCAT(&c->inbox, &b->unread);
         c->queued -= MIN(c->queued, b->released);
         /* Those that no handler ran for, because one freed the client. */
@@ -221,7 +223,7 @@ static bool dispatch(busrt_client *c)
         if (!c->freed)
                 ran |= tell_state(c);
         c->dispatching = false;
-        if (output_is_due(&c->output))
+        if (output_is_due(c))
                 (void)output_write(c);
         return ran;
 }
@@ -239,7 +241,7 @@ static int turn(busrt_client *c)
                 reader_leave(c);
         }
         did |= client_keep_time(c);
-        if (output_is_due(&c->output))
+        if (output_is_due(c))
                 did |= output_write(c);
         if (c->fd >= 0 && !c->connecting.pending && c->queued < c->receive_buffer &&
             reader_enter(c)) {
@@ -251,7 +253,7 @@ static int turn(busrt_client *c)
         client_update_interest(c);
         if (r < 0)
                 return r;
-        if (did || events_wait(c))
+        if (did || (events_wait(c) && !c->dispatching))
                 return 1;
         return c->state == BUSRT_STATE_CLOSED ? c->error : 0;
 }
@@ -278,7 +280,7 @@ PUBLIC int busrt_client_process(busrt_client *client)
                 r = client->error;
                 free_now(client);
         } else {
-                if (events_wait(client))
+                if (events_wait(client) && !client->dispatching)
                         client_wake_loop(client);
                 (void)client_unlock(client, 0);
         }

@@ -8,6 +8,8 @@
 #include "wire/frame.h"
 #include "wire/rpc.h"
 
+#define DRAIN_READS 16
+
 void input_done(struct input *input)
 {
         chunk_unref(input->chunk);
@@ -252,6 +254,7 @@ int input_read(busrt_client *c)
 
 void input_drain(busrt_client *c)
 {
-        while (c->state != BUSRT_STATE_CLOSED && input_read(c) > 0)
-                ;
+        for (unsigned i = 0; i < DRAIN_READS && c->state != BUSRT_STATE_CLOSED; i++)
+                if (input_read(c) <= 0)
+                        return;
 }

@@ -60,6 +60,7 @@ enum event_kind {
 struct event {
         STAILQ_ENTRY(event) link;
         enum event_kind kind;
+        uint64_t number; /* in the order of arrival; 0: not yet */
 };
 
 STAILQ_HEAD(event_queue, event);
@@ -169,6 +170,7 @@ struct output {
         size_t start, end, size; /* start … end is unsent */
         unsigned corked;
         bool broken; /* the peer takes no more; what it said last is read still */
+        int error;   /* then: why */
 };
 
 struct busrt_client {
@@ -195,6 +197,7 @@ struct busrt_client {
         uint64_t next_ping;
 
         unsigned waiters;     /* threads in cond_wait */
+        unsigned callers;     /* threads in blocking calls */
         bool loop_woken;      /* loop_fd is readable */
         bool gone;            /* freed by the program; what it holds keeps the memory */
         bool reading, asleep; /* the reader's role; its holder is in poll or recv, unlocked */
@@ -209,6 +212,7 @@ struct busrt_client {
         struct call_tree calls; /* asynchronous ones with a deadline */
         bool has_called;        /* replies are no ordinary frames any more */
         struct event_queue events, inbox;
+        uint64_t n_arrived;
         size_t queued;            /* bytes of frames in both */
         struct event_queue spare; /* frames to be used again */
         unsigned n_spare;
@@ -262,6 +266,7 @@ void client_log(busrt_client *c, enum busrt_log_level level, const char *format,
 /* The connection ends: all that waits gets -ECONNRESET. error, negative, is what
  * busrt_client_error() says. */
 void client_close(busrt_client *c, int error);
+void client_close_socket(busrt_client *c);
 /* The moment that a timeout of the public interface means. */
 uint64_t client_deadline(const busrt_client *c, uint64_t timeout);
 
@@ -279,7 +284,7 @@ void connect_keep_time(busrt_client *c, uint64_t now);
 /* One read, and all whole frames in it. The caller has the reader's role. 1: something came; 0: not
  * now; -ENOMEM: try again later; the end of the connection is found in its state. */
 int input_read(busrt_client *c);
-/* All that is there already, for the last words of a broker that closed. */
+/* What is there already, within bounds, for the last words of a broker that closed. */
 void input_drain(busrt_client *c);
 void input_done(struct input *input);
 
@@ -288,8 +293,10 @@ void input_done(struct input *input);
 #define OUTPUT_DONTWAIT 1u /* -EAGAIN where there is no room */
 #define OUTPUT_FORCE 2u    /* room is taken */
 
-/* Sends the pieces, n of len bytes together, whole or not at all. May unlock to wait for room. */
-int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags);
+/* Sends the pieces, n of len bytes together, whole or not at all. May unlock to wait for room,
+ * until the deadline (NULL: the client's timeout). */
+int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags,
+                const uint64_t *deadline);
 /* Writes what the socket takes now. True: something was written. */
 bool output_write(busrt_client *c);
 static inline size_t output_unsent(const struct output *o)
@@ -297,9 +304,11 @@ static inline size_t output_unsent(const struct output *o)
         return o->end - o->start;
 }
 /* Something is to be written now, not when the cork goes. */
-static inline bool output_is_due(const struct output *o)
+static inline bool output_is_due(const busrt_client *c)
 {
-        return output_unsent(o) >= (o->corked ? CHUNK_SIZE : 1);
+        bool may_wait = c->output.corked > 0 && c->callers == 0;
+
+        return output_unsent(&c->output) >= (may_wait ? CHUNK_SIZE : 1);
 }
 
 /* --- wait.c --- */
@@ -361,13 +370,14 @@ struct send {
         const struct iovec *iov;
         size_t n_iov;
         unsigned output_flags;
+        const uint64_t *deadline; /* of waiting for room; NULL: the client's timeout */
 };
 /* Checks what is wrong with the arguments themselves. */
 int send_check(const struct send *send);
 /* The client is locked; id is the operation's. */
 int send_frame(busrt_client *c, const struct send *send, uint32_t id);
 /* From a public function: locks, sends, and hands the operation out or waits. */
-int send_operation(busrt_client *c, const struct send *send, busrt_op **ret_op);
+int send_operation(busrt_client *c, struct send *send, busrt_op **ret_op);
 
 /* --- call.c --- */
 

@@ -87,7 +87,7 @@ int send_frame(busrt_client *c, const struct send *send, uint32_t id)
         encode_header(header, send->op, send->qos, id, len);
         if (send->qos & BUSRT_QOS_DONTWAIT)
                 flags |= OUTPUT_DONTWAIT;
-        return output_send(c, pieces, n, WIRE_REQUEST_HEADER_SIZE + len, flags);
+        return output_send(c, pieces, n, WIRE_REQUEST_HEADER_SIZE + len, flags, send->deadline);
 }
 
 /* --- The operation --- */
@@ -144,13 +144,18 @@ static void op_discard(busrt_op *op)
         busrt_op_unref(op);
 }
 
-static int send_acknowledged(busrt_client *c, const struct send *send, busrt_op **ret_op)
+static int send_acknowledged(busrt_client *c, struct send *send, busrt_op **ret_op)
 {
+        uint64_t deadline;
         busrt_op *op;
         int r;
 
         if (!ret_op && client_in_handler(c))
                 return -EDEADLK;
+        if (!ret_op) {
+                deadline = client_deadline(c, c->timeout);
+                send->deadline = &deadline;
+        }
         op = op_new(c);
         if (!op)
                 return -ENOMEM;
@@ -163,14 +168,14 @@ static int send_acknowledged(busrt_client *c, const struct send *send, busrt_op 
                 *ret_op = op;
                 return 0;
         }
-        r = client_wait_for(c, op_is_done, op, client_deadline(c, c->timeout));
+        r = client_wait_for(c, op_is_done, op, deadline);
         if (r == 0)
                 r = op->result;
         busrt_op_unref(op);
         return r;
 }
 
-int send_operation(busrt_client *c, const struct send *send, busrt_op **ret_op)
+int send_operation(busrt_client *c, struct send *send, busrt_op **ret_op)
 {
         int r = client_lock(c);
 
@@ -303,5 +308,6 @@ PUBLIC int busrt_client_ping(busrt_client *client)
         if (r < 0)
                 return r;
         r = client_is_live(client);
-        return client_unlock(client, r < 0 ? r : output_send(client, &iov, 1, sizeof(ping), 0));
+        return client_unlock(client,
+                             r < 0 ? r : output_send(client, &iov, 1, sizeof(ping), 0, NULL));
 }

@@ -36,7 +36,10 @@ static int reserve(struct output *o, size_t len)
         if (unsent > 0)
                 memcpy(data, o->data + o->start, unsent);
         free(o->data);
-        *o = (struct output){data, 0, unsent, size, o->corked, o->broken};
+        o->data = data;
+        o->start = 0;
+        o->end = unsent;
+        o->size = size;
         return 0;
 }
 
@@ -69,31 +72,29 @@ static void consumed(struct output *o, size_t n)
 
 /* --- Writing --- */
 
-/* The peer takes nothing more. What it said before is read first: it may say why. */
+/* The peer takes nothing more: whoever reads, or the next to do so, ends the connection. */
 static void write_failed(busrt_client *c, int error)
 {
         struct output *o = &c->output;
 
         o->broken = true;
+        o->error = error == -EPIPE ? -ECONNRESET : error;
         o->start = o->end = 0;
-        if (!reader_enter(c)) {
+        if (reader_enter(c))
+                reader_leave(c);
+        else
                 client_wake_reader(c);
-                return;
-        }
-        if (c->state == BUSRT_STATE_CONNECTED)
-                input_drain(c);
-        client_close(c, error == -EPIPE ? -ECONNRESET : error);
-        reader_leave(c);
 }
 
 bool output_write(busrt_client *c)
 {
         struct output *o = &c->output;
-        struct iovec iov = {o->data + o->start, output_unsent(o)};
+        struct iovec iov;
         ssize_t n;
 
-        if (iov.iov_len == 0 || c->fd < 0 || c->connecting.pending)
+        if (output_unsent(o) == 0 || c->fd < 0 || c->connecting.pending)
                 return false;
+        iov = (struct iovec){o->data + o->start, output_unsent(o)};
         n = transport_writev(c->fd, &iov, 1);
         if (n > 0) {
                 consumed(o, (size_t)n);
@@ -163,7 +164,8 @@ static bool has_room(const busrt_client *c, const void *arg)
         return unsent == 0 || (unsent <= c->send_buffer && room->len <= c->send_buffer - unsent);
 }
 
-int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags)
+int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags,
+                const uint64_t *deadline)
 {
         struct room room = {len};
         int r = 0;
@@ -173,7 +175,8 @@ int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, 
                 if (flags & OUTPUT_DONTWAIT || client_in_handler(c))
                         r = has_room(c, &room) ? 0 : -EAGAIN;
                 else
-                        r = client_wait_for(c, has_room, &room, client_deadline(c, c->timeout));
+                        r = client_wait_for(c, has_room, &room,
+                                            deadline ? *deadline : client_deadline(c, c->timeout));
         }
         if (r < 0)
                 return r;
@@ -183,7 +186,7 @@ int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, 
                 r = send_directly(c, iov, n, len);
         else
                 r = send_gathered(c, iov, n, len);
-        if (output_is_due(&c->output)) {
+        if (output_is_due(c)) {
                 client_update_interest(c);
                 client_wake_reader(c);
         }
@@ -215,6 +218,7 @@ PUBLIC int busrt_client_uncork(busrt_client *client)
         if (--client->output.corked == 0) {
                 (void)output_write(client);
                 client_update_interest(client);
+                client_wake_reader(client);
         }
         return client_unlock(client, client_is_live(client));
 }

@@ -35,8 +35,8 @@ void client_wake_loop(busrt_client *c)
         if (!c->loop_woken) {
                 c->loop_woken = true;
                 signal_fd(c->loop_fd);
-                client_changed(c);
         }
+        client_changed(c);
 }
 
 void client_loop_awake(busrt_client *c)
@@ -72,8 +72,7 @@ static uint32_t wanted_events(const busrt_client *c)
                 return 0;
         if (c->connecting.pending)
                 return EPOLLOUT;
-        return (is_full(c) ? 0 : (uint32_t)EPOLLIN) |
-               (output_is_due(&c->output) ? (uint32_t)EPOLLOUT : 0);
+        return (is_full(c) ? 0 : (uint32_t)EPOLLIN) | (output_is_due(c) ? (uint32_t)EPOLLOUT : 0);
 }
 
 void client_update_interest(busrt_client *c)
@@ -110,9 +109,10 @@ static void send_ping(busrt_client *c)
         static const uint8_t ping[WIRE_REQUEST_HEADER_SIZE];
         struct iovec iov = {(void *)(uintptr_t)ping, sizeof(ping)};
 
-        /* While bytes wait, the broker has something to read from this client anyway. */
+        /* While bytes wait, those are the sign of life, corked or not. */
         if (output_unsent(&c->output) == 0)
-                (void)output_send(c, &iov, 1, sizeof(ping), OUTPUT_FORCE);
+                (void)output_send(c, &iov, 1, sizeof(ping), OUTPUT_FORCE, NULL);
+        (void)output_write(c);
 }
 
 bool client_keep_time(busrt_client *c)
@@ -127,7 +127,7 @@ bool client_keep_time(busrt_client *c)
         if (c->state == BUSRT_STATE_CONNECTING)
                 connect_keep_time(c, now);
         if (now >= c->next_ping) {
-                c->next_ping = now + c->ping_interval;
+                c->next_ping = usec_after(now, c->ping_interval);
                 send_ping(c);
         }
         call_keep_time(c, now);
@@ -226,28 +226,55 @@ static void wait_for_change(busrt_client *c, uint64_t until)
         c->waiters--;
 }
 
-int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline)
+/* One look, or one sleep, of a blocking call. */
+static int wait_turn(busrt_client *c, uint64_t deadline)
 {
-        if (client_in_handler(c))
-                return -EDEADLK;
-        (void)output_write(c);
+        int r;
+
+        if (!reader_enter(c)) {
+                /* Who waits for the program's loop does not read on when the inbox is full. */
+                if (is_full(c) || output_unsent(&c->output) > 0)
+                        client_wake_reader(c);
+                if (deadline == 0)
+                        return -ETIMEDOUT;
+                wait_for_change(c, deadline);
+                return 0;
+        }
+        r = read_once(c, deadline);
+        reader_leave(c);
+        if (r == -ENOMEM)
+                wait_for_memory(c);
+        return 0;
+}
+
+static int wait_until_done(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline)
+{
+        int r = 0;
+
         for (bool looked = false; !done(c, arg); looked = true) {
                 if (c->state != BUSRT_STATE_CONNECTED && c->state != BUSRT_STATE_CONNECTING)
                         return c->state == BUSRT_STATE_NEW ? -ENOTCONN : -ECONNRESET;
+                if (r < 0)
+                        return r;
                 if (deadline != UINT64_MAX && (looked || deadline > 0) && now_usec() >= deadline)
                         return -ETIMEDOUT;
-                if (reader_enter(c)) {
-                        int r = read_once(c, deadline);
-
-                        reader_leave(c);
-                        if (r == -ENOMEM)
-                                wait_for_memory(c);
-                } else if (deadline == 0)
-                        return -ETIMEDOUT;
-                else
-                        wait_for_change(c, deadline);
+                r = wait_turn(c, deadline);
         }
         return 0;
+}
+
+int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline)
+{
+        int r;
+
+        if (client_in_handler(c))
+                return -EDEADLK;
+        c->callers++;
+        if (output_write(c) || output_unsent(&c->output) > 0)
+                client_update_interest(c);
+        r = wait_until_done(c, done, arg, deadline);
+        c->callers--;
+        return r;
 }
 
 /* --- The program's loop --- */
@@ -268,7 +295,7 @@ PUBLIC int busrt_client_get_events(busrt_client *client)
 
 static uint64_t time_to_process(const busrt_client *c)
 {
-        bool now = c->input.starved || (!c->dispatching && events_wait(c));
+        bool now = (c->input.starved && !is_full(c)) || (!c->dispatching && events_wait(c));
 
         return now ? 0 : client_next_time(c);
 }
@@ -289,18 +316,24 @@ PUBLIC int busrt_client_get_timeout(busrt_client *client, uint64_t *ret_usec)
 /* Sleeps once. 1: there is something to process, or somebody reads what there is. */
 static int wait_once(busrt_client *c, uint64_t deadline)
 {
-        struct pollfd poll_fd = {.fd = c->epoll_fd, .events = POLLIN};
+        struct pollfd fds[] = {
+                {.fd = c->epoll_fd, .events = POLLIN},
+                {.fd = c->poke_fd, .events = POLLIN},
+        };
         uint64_t due = time_to_process(c);
 
-        if (due <= now_usec())
+        if (c->loop_woken || due <= now_usec())
                 return 1;
-        if (!reader_enter(c)) {
+        /* A call goes on reading where the loop would not. */
+        if ((is_full(c) && c->callers > 0) || !reader_enter(c)) {
                 wait_for_change(c, MIN(deadline, due));
                 return c->loop_woken;
         }
-        sleep_on(c, &poll_fd, 1, MIN(deadline, due));
+        sleep_on(c, fds, ARRAY_SIZE(fds), MIN(deadline, due));
+        if (fds[1].revents)
+                drain_fd(c->poke_fd);
         reader_leave(c);
-        return poll_fd.revents != 0;
+        return fds[0].revents != 0;
 }
 
 static int client_wait(busrt_client *c, uint64_t deadline)
@@ -327,6 +360,20 @@ PUBLIC int busrt_client_wait(busrt_client *client, uint64_t timeout)
                      : client_unlock(client, client_wait(client, client_deadline(client, timeout)));
 }
 
+/* After -ENOMEM: true where it is worth another try. */
+static bool may_go_on(busrt_client *c)
+{
+        bool closed;
+
+        if (client_lock(c) < 0)
+                return false;
+        closed = c->state == BUSRT_STATE_CLOSED;
+        if (!closed)
+                wait_for_memory(c);
+        (void)client_unlock(c, 0);
+        return !closed;
+}
+
 PUBLIC int busrt_client_run(busrt_client *client)
 {
         int r = client_lock(client);
@@ -340,11 +387,7 @@ PUBLIC int busrt_client_run(busrt_client *client)
                 r = busrt_client_process(client);
                 if (r == 0)
                         r = busrt_client_wait(client, BUSRT_TIMEOUT_INFINITE);
-                if (r == -ENOMEM && client_lock(client) == 0) {
-                        wait_for_memory(client);
-                        (void)client_unlock(client, 0);
-                }
-        } while (r >= 0 || r == -ENOMEM);
+        } while (r >= 0 || (r == -ENOMEM && may_go_on(client)));
         client_unref(client);
         return r;
 }

@@ -3,6 +3,7 @@
  * waiting. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include "basic/macro.h"
 #include "transport/address.h"
@@ -95,9 +96,13 @@ int transport_connect(const struct transport_target *target, bool *ret_pending)
 
 int transport_connected(int fd)
 {
+        struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
         int error = 0;
         socklen_t len = sizeof(error);
 
+        /* While it is pending there is no error, either. */
+        if (poll(&poll_fd, 1, 0) == 0)
+                return -EINPROGRESS;
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
                 return -errno;
         return -error;

@@ -63,7 +63,7 @@ int transport_resolve(const struct transport_address *address,
  * stands or has failed (*ret_pending), or stands already. -EAGAIN: the listener's queue is full
  * (UNIX), try again. */
 int transport_connect(const struct transport_target *target, bool *ret_pending);
-/* How a pending connection ended, once the fd is writable: 0 or -errno. */
+/* How a pending connection ended: 0, -EINPROGRESS, or why it failed. */
 int transport_connected(int fd);
 /* A TCP connection whose bytes are not acknowledged for that long is ended by the kernel. */
 void transport_give_up_after(int fd, unsigned msec);
