@@ -221,6 +221,12 @@ static void print_failure(int error, const char *address, const char *name)
                 (void)fail(0, "what listens at %s does not speak BUS/RT", where);
         else if (error == ETIMEDOUT)
                 (void)fail(0, "%s does not answer: is it a BUS/RT broker, and alive?", where);
+        else if (error == EINVAL)
+                (void)fail(0,
+                           "\"%s\" is no address: a path that begins with / or ends in .sock, "
+                           "HOST:PORT or "
+                           "[IPV6]:PORT",
+                           where);
         else if (is_path(address))
                 (void)fail_unix(error, where);
         else if (error == ECONNREFUSED)

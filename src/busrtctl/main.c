@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* busrtctl: the options before the verb, and the table of verbs. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
@@ -175,11 +176,21 @@ static bool want_color(void)
         return isatty(STDOUT_FILENO) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
 }
 
+/* What stands for a standard descriptor that was closed fails with EBADF, as that would: else the
+ * next file that is opened would be read or written in its place. */
+static void keep_standard_descriptors(void)
+{
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0)
+                        (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
         struct settings settings = {.timeout = DEFAULT_TIMEOUT_USEC, .color = want_color()};
         int c, status;
 
+        keep_standard_descriptors();
         /* What reads the output may stop reading: that ends this program, without a word. */
         (void)signal(SIGPIPE, SIG_DFL);
         (void)setlocale(LC_CTYPE, "");

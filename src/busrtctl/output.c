@@ -63,17 +63,21 @@ static int write_some(struct output *output)
 
 int output_write(struct output *output, bool wait)
 {
-        struct pollfd room = {.fd = output->fd, .events = POLLOUT};
+        struct pollfd fds[] = {
+                {.fd = output->fd, .events = POLLOUT},
+                {.fd = interrupt_fd(), .events = POLLIN},
+        };
 
         while (output_waiting(output) > 0) {
                 int r = write_some(output);
 
                 if (r < 0)
                         return r;
-                if (r == 0 && !wait)
+                /* Who is told to stop does not wait for a reader that does not read. */
+                if (r == 0 && (!wait || interrupted()))
                         return 0;
                 if (r == 0)
-                        (void)poll(&room, 1, -1);
+                        (void)poll(fds, ARRAY_SIZE(fds), -1);
         }
         output->text.len = output->start = 0;
         return output->text.failed ? -ENOMEM : 0;

@@ -219,6 +219,8 @@ static int run(struct ping *ping)
                 print_summary(ping);
         status = finish_output(ping->received > 0 && ping->received == ping->sent ? EXIT_SUCCESS
                                                                                   : EXIT_FAILURE);
+        if (r == -EINVAL)
+                return fail(r, "cannot call \"%s\"", ping->target);
         return r < 0 ? fail(r, "the connection is lost") : status;
 }
 

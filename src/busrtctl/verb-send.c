@@ -34,7 +34,7 @@ static const char help_format[] =
         "standard input. Nothing is printed on success, which means that the broker has taken it.\n"
         "\n"
         "Options:\n"
-        "  -f, --file FILE      the payload is all of this file\n"
+        "  -f, --file FILE      the payload is all of this file; -: standard input\n"
         "  -l, --lines          each line of standard input, or of the file, is a message; only "
         "the\n"
         "                       last line of what is there at a time is acknowledged (see -q)\n"
@@ -127,7 +127,7 @@ static int take_option(struct send *send, int c, char **argv)
 
         switch (c) {
         case 'f':
-                send->file = optarg;
+                send->file = strcmp(optarg, "-") == 0 ? "/dev/stdin" : optarg;
                 return 0;
         case 'l':
         case '0':

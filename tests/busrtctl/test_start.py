@@ -160,6 +160,20 @@ class Joining(TestCase):
     def test_a_secondary_without_its_primary(self):
         self.fails('-n', 'a%%b', 'publish', 't', 'x', says='"a", the primary of "a%%b", is not connected')
 
+    def test_what_is_no_address_is_told_what_one_is(self):
+        for address in 'foo', '127.0.0.1', '127.0.0.1:99999':
+            status, _, err = run('-s', address, 'info')
+            self.assertEqual(status, 1)
+            self.assertIn(f'"{address}" is no address: a path that begins with /', err)
+
+    def test_closed_standard_descriptors_are_not_taken_for_files(self):
+        for args in ('info',), ('stats',), ('clients',), ('listen', '--for', '50ms', '-v'):
+            status, _, err = self.ctl(*args, preexec_fn=lambda: os.close(1))
+            self.assertNotIn('Invalid argument', err, args)
+        status, _, err = self.ctl('info', preexec_fn=lambda: os.close(1))
+        self.assertEqual(status, 1)
+        self.assertIn('Bad file descriptor', err)
+
     def test_names_are_unique(self):
         receiver = self.receiver(topic='t')
         for _ in range(3):
