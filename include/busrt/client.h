@@ -12,7 +12,7 @@
  *   -ECHILD     after fork(2), in the child: only the free and unref functions work there
  *   -ENOTCONN   not connected yet, or closed before the call
  *   -ECONNRESET the connection went while the call waited (busrt_client_error() says why)
- *   -ENOMEM     no memory; nothing was sent
+ *   -ENOMEM     no memory; nothing was sent, or the connection closed in the middle of a frame
  *
  * What the broker answers (docs/protocol.md, 3) has these numbers everywhere:
  *

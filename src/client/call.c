@@ -81,7 +81,7 @@ static void call_forget(busrt_call *call, enum call_state state)
         call->state = state;
 }
 
-static void call_end(busrt_call *call, int result)
+void call_end(busrt_call *call, int result)
 {
         call_forget(call, CALL_ENDED);
         call->result = result;
@@ -96,11 +96,6 @@ void call_acknowledged(busrt_call *call, int result)
 {
         if (result < 0)
                 call_end(call, result);
-}
-
-void call_fail(busrt_call *call, int result)
-{
-        call_end(call, result);
 }
 
 void call_keep_time(busrt_client *c, uint64_t now)

@@ -155,7 +155,7 @@ static void client_discardp(busrt_client **c)
         *c = client_unref(*c);
 }
 
-static int init_lock(busrt_client *c)
+static void init_lock(busrt_client *c)
 {
         pthread_condattr_t attr;
 
@@ -164,7 +164,6 @@ static int init_lock(busrt_client *c)
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
         pthread_cond_init(&c->changed, &attr);
         pthread_condattr_destroy(&attr);
-        return 0;
 }
 
 static int init_fds(busrt_client *c)
@@ -285,7 +284,7 @@ static void finish_pending(busrt_client *c, struct pending *item)
         if (item->kind == PENDING_OP)
                 op_finish(container_of(item, busrt_op, pending), -ECONNRESET);
         else
-                call_fail(container_of(item, busrt_call, pending), -ECONNRESET);
+                call_end(container_of(item, busrt_call, pending), -ECONNRESET);
 }
 
 void client_close(busrt_client *c, int error)

@@ -381,8 +381,9 @@ int send_operation(busrt_client *c, struct send *send, busrt_op **ret_op);
 
 /* --- call.c --- */
 
+/* Its handler, or whoever waits for it, gets the result. */
+void call_end(busrt_call *call, int result);
 void call_acknowledged(busrt_call *call, int result);
-void call_fail(busrt_call *call, int result);
 struct rpc_message;
 /* A reply of sender's: to a call, or too late. */
 void call_reply(busrt_client *c, busrt_frame *frame, const struct rpc_message *reply);
