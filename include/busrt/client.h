@@ -121,7 +121,8 @@ int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler han
 /* --- Connecting --- */
 
 /* address (docs/protocol.md, 8): a path that begins with '/' or ends in .sock, .socket or .ipc is a
- * UNIX socket, anything else host:port; NULL is the first that is there of $BUSRT_SOCKET,
+ * UNIX socket, anything else host:port, whose addresses are tried in turn, one that does not answer
+ * for its share of the time; NULL is the first that is there of $BUSRT_SOCKET,
  * $XDG_RUNTIME_DIR/busrt/bus.sock and /run/busrt/bus.sock. Blocks until the client is registered,
  * for the client's timeout at the most. Once per client: -EALREADY while it connects, -EISCONN
  * afterwards; after any failure but of the address (its form, its lookup) the client is closed.

@@ -54,10 +54,19 @@ static void connected(busrt_client *c)
         const struct connecting *k = &c->connecting;
 
         c->connecting.pending = false;
+        c->connecting.act_at = 0;
         c->connecting.phase = PHASE_GREETING;
         if (k->n_targets > 0 && k->targets[k->at].kind == TRANSPORT_TCP &&
             c->timeout < UINT64_C(1000) * INT_MAX)
                 transport_give_up_after(c->fd, (unsigned)(c->timeout / 1000));
+}
+
+/* One that does not answer leaves the others their share of what is left. */
+static uint64_t targets_share(const struct connecting *k, uint64_t now)
+{
+        uint64_t left = k->deadline > now ? k->deadline - now : 0;
+
+        return k->at + 1 < k->n_targets ? now + left / (uint64_t)(k->n_targets - k->at) : 0;
 }
 
 /* Tries targets until one connects, or may. The last one's error is the connection's. */
@@ -70,12 +79,14 @@ static void try_targets(busrt_client *c)
 
                 if (r >= 0) {
                         c->fd = r;
-                        if (!k->pending)
+                        if (k->pending)
+                                k->act_at = targets_share(k, now_usec());
+                        else
                                 connected(c);
                         return;
                 }
                 if (r == -EAGAIN) {
-                        k->retry_at = now_usec() + BACKLOG_PAUSE;
+                        k->act_at = now_usec() + BACKLOG_PAUSE;
                         return;
                 }
                 if (k->at + 1 >= k->n_targets) {
@@ -83,6 +94,14 @@ static void try_targets(busrt_client *c)
                         return;
                 }
         }
+}
+
+static void next_target(busrt_client *c)
+{
+        client_close_socket(c);
+        c->connecting.pending = false;
+        c->connecting.at++;
+        try_targets(c);
 }
 
 void connect_continue(busrt_client *c)
@@ -99,11 +118,8 @@ void connect_continue(busrt_client *c)
                 connected(c);
         else if (k->at + 1 >= k->n_targets)
                 client_close(c, r);
-        else {
-                client_close_socket(c);
-                k->at++;
-                try_targets(c);
-        }
+        else
+                next_target(c);
 }
 
 void connect_keep_time(busrt_client *c, uint64_t now)
@@ -112,10 +128,15 @@ void connect_keep_time(busrt_client *c, uint64_t now)
 
         if (now >= k->deadline)
                 client_close(c, -ETIMEDOUT);
-        else if (k->retry_at && now >= k->retry_at) {
-                k->retry_at = 0;
-                try_targets(c);
+        else if (k->act_at && now >= k->act_at) {
                 client_wake_reader(c);
+                if (c->asleep && k->pending)
+                        return; /* who sleeps on that socket takes the next one */
+                k->act_at = 0;
+                if (k->pending)
+                        next_target(c);
+                else
+                        try_targets(c);
         }
 }
 

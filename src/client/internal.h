@@ -153,8 +153,10 @@ struct connecting {
         enum phase phase;
         struct transport_target targets[TRANSPORT_TARGETS_MAX];
         int n_targets, at;
-        bool pending;      /* connect(2) has not ended */
-        uint64_t retry_at; /* a full backlog is tried again then; 0: none */
+        bool pending;    /* connect(2) has not ended */
+        uint64_t act_at; /* then the next target gets its turn, or a full backlog another try; 0:
+                          * none
+                          */
         uint64_t deadline;
 };
 

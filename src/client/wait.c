@@ -98,8 +98,8 @@ uint64_t client_next_time(const busrt_client *c)
 
         if (c->state == BUSRT_STATE_CONNECTING) {
                 t = MIN(t, c->connecting.deadline);
-                if (c->connecting.retry_at)
-                        t = MIN(t, c->connecting.retry_at);
+                if (c->connecting.act_at)
+                        t = MIN(t, c->connecting.act_at);
         }
         return first ? MIN(t, first->deadline) : t;
 }

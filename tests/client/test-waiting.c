@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who sleeps is woken: waits beside calls, beside other loops, under corks, and at the end. */
+#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "client-bed.h"
 
@@ -154,9 +159,110 @@ static void late_handlers_keep_the_order(void **state)
         fake_stop(fake);
 }
 
+/* --- A name with two addresses: the first swallows what is sent to it --- */
+
+static struct sockaddr_in two_targets[2];
+
+/* Instead of the C library's: that needs a name that somebody has given two addresses. */
+__attribute__((visibility("default"))) int
+getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **ret)
+{
+        struct addrinfo *list = calloc(2, sizeof(*list));
+
+        if (!list)
+                return EAI_MEMORY;
+        for (unsigned i = 0; i < 2; i++) {
+                list[i].ai_family = AF_INET;
+                list[i].ai_addr = (struct sockaddr *)&two_targets[i];
+                list[i].ai_addrlen = sizeof(two_targets[i]);
+        }
+        list[0].ai_next = &list[1];
+        *ret = list;
+        return 0;
+}
+
+__attribute__((visibility("default"))) void freeaddrinfo(struct addrinfo *list)
+{
+        free(list);
+}
+
+static int listen_somewhere(struct sockaddr_in *ret)
+{
+        socklen_t len = sizeof(*ret);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        *ret = (struct sockaddr_in){.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        assert_true(fd >= 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)ret, sizeof(*ret)), 0);
+        assert_int_equal(listen(fd, 0), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &len), 0);
+        return fd;
+}
+
+static bool connects_at_once(int fd, const struct sockaddr_in *to)
+{
+        struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+
+        (void)connect(fd, (const struct sockaddr *)to, sizeof(*to));
+        return poll(&poll_fd, 1, 200) > 0;
+}
+
+/* Connections until its backlog is full: from then on it does not answer. */
+static size_t fill_backlog(const struct sockaddr_in *to, int fds[], size_t max)
+{
+        size_t n = 0;
+
+        do {
+                assert_true(n < max);
+                fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        } while (connects_at_once(fds[n++], to));
+        return n;
+}
+
+static void connect_to_the_second(void (*connect_by)(busrt_client *c))
+{
+        struct fake *fake = fake_start(FAKE_TCP, greet, NULL);
+        int fds[16], listener = listen_somewhere(&two_targets[0]);
+        size_t n = fill_backlog(&two_targets[0], fds, ARRAY_SIZE(fds));
+        busrt_client *c = quiet_client("me");
+
+        two_targets[1] = two_targets[0];
+        two_targets[1].sin_port =
+                htons((uint16_t)strtoul(strrchr(fake_address(fake), ':') + 1, NULL, 10));
+        assert_int_equal(busrt_client_set_timeout(c, 4000000), 0);
+        connect_by(c);
+        assert_int_equal(busrt_client_get_state(c), BUSRT_STATE_CONNECTED);
+        busrt_client_free(c);
+        fake_stop(fake);
+        while (n > 0)
+                (void)close(fds[--n]);
+        (void)close(listener);
+}
+
+static void connect_blocking(busrt_client *c)
+{
+        assert_int_equal(busrt_client_connect(c, "two.invalid:1"), 0);
+}
+
+static void connect_by_a_loop(busrt_client *c)
+{
+        assert_int_equal(busrt_client_connect_start(c, "two.invalid:1"), 0);
+        while (busrt_client_get_state(c) == BUSRT_STATE_CONNECTING)
+                if (busrt_client_process(c) == 0)
+                        assert_true(busrt_client_wait(c, BUSRT_TIMEOUT_INFINITE) >= 0);
+}
+
+static void a_silent_first_address_leaves_the_second_its_share(void **state)
+{
+        connect_to_the_second(connect_blocking);
+        connect_to_the_second(connect_by_a_loop);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_silent_first_address_leaves_the_second_its_share),
                 cmocka_unit_test(a_wait_ends_though_another_thread_processes_the_end),
                 cmocka_unit_test(calls_are_answered_beside_a_loop_whose_inbox_is_full),
                 cmocka_unit_test(the_descriptor_hears_again_when_a_full_inbox_is_read),
