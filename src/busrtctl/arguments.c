@@ -36,6 +36,11 @@ int usage_error(const char *verb, const char *format, ...)
         return EXIT_USAGE;
 }
 
+int check_given(const char *verb, const char *what, const char *value)
+{
+        return value[0] ? 0 : usage_error(verb, "%s: it is empty", what);
+}
+
 int option_error(const char *verb, int c, char **argv)
 {
         const char *last = argv[optind - 1];

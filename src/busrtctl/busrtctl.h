@@ -8,6 +8,8 @@
 
 #include <busrt/client.h>
 
+#include "basic/clock.h"
+
 #define EXIT_USAGE 2
 
 /* The options before the verb. */
@@ -31,6 +33,12 @@ int verb_stats(const struct settings *settings, int argc, char **argv);
 int verb_info(const struct settings *settings, int argc, char **argv);
 int verb_ping(const struct settings *settings, int argc, char **argv);
 
+/* Microseconds, monotonic. */
+static inline uint64_t now_usec(void)
+{
+        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+}
+
 /* --- connection.c --- */
 
 /* Connects, or says on stderr what is wrong and what to do about it. 0 or -errno. */
@@ -38,6 +46,9 @@ int connect_broker(const struct settings *settings, busrt_client **ret);
 /* "busrtctl: what: text of error", with advice where there is some. error: negative or positive; 0:
  * without a text. Returns EXIT_FAILURE. */
 int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* As fail(error, "WHAT \"TEXT\""), where the broker judges a name, topic or mask: a long one is
+ * cut, and where it is malformed, the limit is told that it is over. */
+int fail_about(int error, const char *what, const char *text);
 
 static inline void busrt_client_freep(busrt_client **client)
 {
@@ -55,11 +66,17 @@ int interrupt_fd(void);
 /* Waits until busrt_client_process() has something to do. 1; 0 when the time (microseconds from
  * now) is up; -EINTR when interrupted() is true. Processes nothing. */
 int wait_client(busrt_client *client, uint64_t timeout);
+/* Processes until the time (microseconds, monotonic) has come, or *done is true; done may be NULL.
+ * 0; -EINTR when interrupted(), or the connection's error. */
+int process_until(busrt_client *client, uint64_t end, const bool *done);
 
 /* --- arguments.c --- */
 
 /* "busrtctl VERB: what", and where to read on. verb may be NULL. Returns EXIT_USAGE. */
 int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* 0, or the same where a value is empty, as that of a variable that is not set is. what: how it is
+ * called in the verb's help. */
+int check_given(const char *verb, const char *what, const char *value);
 /* The same for what getopt_long(3) returned as '?' or ':'; start the option string with ':' (or
  * "+:") and nothing is printed twice. */
 int option_error(const char *verb, int c, char **argv);

@@ -39,6 +39,40 @@ int fail(int error, const char *format, ...)
         return EXIT_FAILURE;
 }
 
+/* Of topics and masks, as busrtd has them unless told otherwise. */
+#define TOPIC_LENGTH_MAX 4096
+#define TOPIC_PARTS_MAX 128
+#define TEXT_SHOWN 60
+
+int fail_about(int error, const char *what, const char *text)
+{
+        size_t len = strlen(text), parts = 1, shown = len;
+
+        for (const char *p = text; *p; p++)
+                parts += *p == '/';
+        if (len > TEXT_SHOWN)
+                for (shown = TEXT_SHOWN; shown > 0 && (text[shown] & 0xc0) == 0x80;)
+                        shown--;
+        (void)fail(error, "%s \"%.*s%s\"", what, (int)shown, text, shown < len ? "…" : "");
+        if (error != -EBADMSG)
+                return EXIT_FAILURE;
+        if (len > TOPIC_LENGTH_MAX)
+                (void)fprintf(stderr,
+                              "It is %zu bytes long: the broker's limit is %d, unless busrtd "
+                              "--max-topic-length says otherwise.\n",
+                              len, TOPIC_LENGTH_MAX);
+        else if (parts > TOPIC_PARTS_MAX)
+                (void)fprintf(stderr,
+                              "It has %zu parts: the broker's limit is %d, unless busrtd "
+                              "--max-topic-parts says otherwise.\n",
+                              parts, TOPIC_PARTS_MAX);
+        else
+                (void)fputs("It is not UTF-8, or over a limit of the broker's: its log says "
+                            "which.\n",
+                            stderr);
+        return EXIT_FAILURE;
+}
+
 /* --- This client's name --- */
 
 /* busrtctl.HOST.PID, and a number behind it where that is taken, as it may be by a process of

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
-#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/busrtctl.h"
 
@@ -66,7 +65,7 @@ int wait_client(busrt_client *client, uint64_t timeout)
                 {.fd = busrt_client_get_fd(client), .events = POLLIN},
                 {.fd = event_fd, .events = POLLIN},
         };
-        uint64_t now = clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC, wanted = UINT64_MAX;
+        uint64_t now = now_usec(), wanted = UINT64_MAX;
         uint64_t end = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
 
         while (!interrupted()) {
@@ -76,11 +75,25 @@ int wait_client(busrt_client *client, uint64_t timeout)
                 span = poll_time(now, end, wanted);
                 if (ppoll(fds, ARRAY_SIZE(fds), &span, NULL) > 0 && fds[0].revents)
                         return 1;
-                now = clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+                now = now_usec();
                 if (now >= wanted)
                         return 1;
                 if (now >= end)
                         return 0;
         }
         return -EINTR;
+}
+
+int process_until(busrt_client *client, uint64_t end, const bool *done)
+{
+        uint64_t now = now_usec();
+        int r = 0;
+
+        while (r >= 0 && now < end && !(done && *done)) {
+                r = wait_client(client, end - now);
+                while (r > 0)
+                        r = busrt_client_process(client);
+                now = now_usec();
+        }
+        return r;
 }

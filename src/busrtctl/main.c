@@ -107,18 +107,42 @@ static int unknown_verb(const char *word)
         return usage_error(NULL, "unknown verb \"%s\"", word);
 }
 
+static const struct verb *find_verb(const char *name)
+{
+        for (const struct verb *verb = verbs; verb->name; verb++)
+                if (strcmp(name, verb->name) == 0)
+                        return verb;
+        return NULL;
+}
+
+/* "help rpc listen" is "rpc listen --help". */
+static int help_verb(const struct settings *settings, int argc, char **argv)
+{
+        static char option[] = "--help";
+        const struct verb *verb = find_verb(argv[0]);
+        char *words[] = {argv[0], argc > 1 ? argv[1] : option, option, NULL};
+
+        if (!verb)
+                return unknown_verb(argv[0]);
+        if (argc > 2)
+                return usage_error(NULL, "help is about one verb: \"%s\"", argv[2]);
+        optind = 0;
+        return verb->run(settings, argc > 1 ? 3 : 2, words);
+}
+
 static int run_verb(const struct settings *settings, int argc, char **argv)
 {
+        const struct verb *verb;
+
         if (argc == 0)
                 return usage_error(NULL, "what is to be done? A verb is missing");
         if (strcmp(argv[0], "help") == 0)
-                return main_help(settings);
-        for (const struct verb *verb = verbs; verb->name; verb++)
-                if (strcmp(argv[0], verb->name) == 0) {
-                        optind = 0;
-                        return verb->run(settings, argc, argv);
-                }
-        return unknown_verb(argv[0]);
+                return argc > 1 ? help_verb(settings, argc - 1, argv + 1) : main_help(settings);
+        verb = find_verb(argv[0]);
+        if (!verb)
+                return unknown_verb(argv[0]);
+        optind = 0;
+        return verb->run(settings, argc, argv);
 }
 
 enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
@@ -140,10 +164,12 @@ static int take_option(int c, struct settings *settings, char **argv, int *ret_s
         switch (c) {
         case 's':
                 settings->address = optarg;
-                break;
+                *ret_status = check_given(NULL, "-s", optarg);
+                return *ret_status == 0;
         case 'n':
                 settings->name = optarg;
-                break;
+                *ret_status = check_given(NULL, "-n", optarg);
+                return *ret_status == 0;
         case 't':
                 if (parse_time(optarg, &settings->timeout) >= 0 && settings->timeout >= 1000)
                         break;

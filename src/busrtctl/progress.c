@@ -4,17 +4,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "basic/clock.h"
+#include "busrtctl/busrtctl.h"
 #include "busrtctl/text.h"
 
 #define REDRAW_USEC 200000
 /* Short runs show nothing. */
 #define FIRST_DRAW_USEC 500000
-
-static uint64_t now_usec(void)
-{
-        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
-}
 
 void progress_init(struct progress *progress, uint64_t total, bool verbose)
 {

@@ -120,16 +120,63 @@ static int fail_reply(const char *target, const char *method, const busrt_rpc_er
         return EXIT_FAILURE;
 }
 
+struct pending_call {
+        bool done;
+        int result;
+        busrt_rpc_error *error;
+        busrt_frame *reply;
+};
+
+static void on_reply(busrt_client *client, int result, const busrt_rpc_error *error,
+                     busrt_frame *reply, void *userdata)
+{
+        struct pending_call *call = userdata;
+
+        call->done = true;
+        call->result = result;
+        call->reply = busrt_frame_ref(reply);
+        if (!error)
+                return;
+        call->error->code = error->code;
+        call->error->data = error->data ? malloc(error->len + 1) : NULL;
+        if (call->error->data) {
+                memcpy(call->error->data, error->data, error->len + 1);
+                call->error->len = error->len;
+        }
+}
+
+int call_quietly(busrt_client *client, const char *target, const char *method,
+                 const struct text *params, unsigned qos, busrt_rpc_error *error, busrt_frame **ret)
+{
+        struct iovec iov = {params ? params->data : NULL, params ? params->len : 0};
+        struct pending_call call = {.error = error};
+        busrt_call *handle = NULL;
+        int r = busrt_client_call_async(client, target, method, &iov, iov.iov_len > 0, qos,
+                                        BUSRT_TIMEOUT_DEFAULT, on_reply, &call, &handle);
+
+        if (r < 0)
+                return r;
+        r = process_until(client, UINT64_MAX, &call.done);
+        if (!call.done)
+                (void)busrt_call_cancel(handle);
+        busrt_call_unref(handle);
+        /* What came before the connection ended counts. */
+        r = call.done ? call.result : r;
+        if (r >= 0)
+                *ret = call.reply;
+        return r;
+}
+
 int call_method(busrt_client *client, const char *target, const char *method,
                 const struct text *params, unsigned qos, busrt_frame **ret)
 {
         _cleanup_(busrt_rpc_error_done) busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
-        struct iovec iov = {params ? params->data : NULL, params ? params->len : 0};
-        int r = busrt_client_call(client, target, method, &iov, iov.iov_len > 0, qos,
-                                  BUSRT_TIMEOUT_DEFAULT, &error, ret);
+        int r = call_quietly(client, target, method, params, qos, &error, ret);
 
         if (r >= 0)
                 return 0;
+        if (r == -EINTR)
+                return -EXIT_FAILURE;
         if (r == -EREMOTEIO)
                 (void)fail_reply(target, method, &error);
         else if (r == -ETIMEDOUT)

@@ -18,8 +18,13 @@ void add_payload(struct text *out, const struct settings *settings, const void *
 /* The same on standard output, pretty on a terminal. Returns the exit status. */
 int print_payload(const struct settings *settings, const void *data, size_t len);
 
-/* Calls and waits. 0 and the reply, which is the caller's; or -EXIT_FAILURE after saying on stderr
- * what went wrong. */
+/* Calls and waits, also for an interrupt. 0 and the reply, which is the caller's; -EINTR when
+ * interrupted(), or as busrt_client_call(). */
+int call_quietly(busrt_client *client, const char *target, const char *method,
+                 const struct text *params, unsigned qos, busrt_rpc_error *error,
+                 busrt_frame **ret);
+/* The same; or -EXIT_FAILURE after saying on stderr what went wrong (nothing when interrupted()).
+ */
 int call_method(busrt_client *client, const char *target, const char *method,
                 const struct text *params, unsigned qos, busrt_frame **ret);
 /* The same of the broker that settings name, connected for this one call. */

@@ -13,7 +13,8 @@ static const char help[] =
         "\n"
         "Lists the clients that are connected, and what they have sent into the bus (IN) and what\n"
         "was sent to them (OUT). QUEUE: frames that wait to be taken. INST: the client and its\n"
-        "secondaries. REGEX: only those in whose name it is found.\n"
+        "secondaries. REGEX: only those in whose name it is found. Any BUS/RT broker tells this;\n"
+        "\"busrtctl list\" is the view of busrtd's administrator.\n"
         "\n"
         "Options:\n"
         "  -S, --sort KEY   name, kind, source, port, r_frames, r_bytes, w_frames, w_bytes, queue "
@@ -258,6 +259,8 @@ static int run(struct list *list)
                                 : print_table(list);
         if (r < 0)
                 return fail(r, "cannot print the list");
+        if (list->n == 0 && !list->settings.json)
+                (void)fputs("0 clients listed.\n", stderr);
         return finish_output(r);
 }
 
@@ -321,6 +324,8 @@ int verb_clients(const struct settings *settings, int argc, char **argv)
         }
         if (optind < argc)
                 list.filter = argv[optind++];
+        if (list.filter && check_given("clients", "REGEX", list.filter) > 0)
+                return EXIT_USAGE;
         if (optind < argc)
                 return usage_error("clients", "more than one REGEX: \"%s\"", argv[optind]);
         r = run(&list);

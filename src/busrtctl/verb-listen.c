@@ -8,7 +8,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/busrtctl.h"
 #include "busrtctl/output.h"
@@ -90,7 +89,7 @@ static int take_option(struct listen *listen, int c, char **argv)
                 if (listen->n_excluded == MASKS_MAX)
                         return -usage_error("listen", "more than %d exclusions", MASKS_MAX);
                 listen->excluded[listen->n_excluded++] = optarg;
-                return 0;
+                return -check_given("listen", "-x", optarg);
         case 'c':
                 if (parse_number(optarg, 1, UINT64_MAX - 1, &listen->count) < 0)
                         return -usage_error("listen", "-c \"%s\": not a number above 0", optarg);
@@ -133,7 +132,7 @@ static int subscribe(busrt_client *client, char **topics, size_t n)
                 int r = busrt_client_subscribe(client, &topic, 1, BUSRT_QOS_PROCESSED, NULL);
 
                 if (r < 0)
-                        return -fail(r, "cannot subscribe to \"%s\"", topic);
+                        return -fail_about(r, "cannot subscribe to", topic);
         }
         return 0;
 }
@@ -146,11 +145,10 @@ static int join(struct listen *listen, char **topics, size_t n, busrt_client **r
 
         if (connect_broker(listen->settings, ret) < 0)
                 return -EXIT_FAILURE;
-        if (listen->n_excluded > 0) {
-                r = busrt_client_exclude(*ret, listen->excluded, listen->n_excluded,
-                                         BUSRT_QOS_PROCESSED, NULL);
+        for (size_t i = 0; i < listen->n_excluded; i++) {
+                r = busrt_client_exclude(*ret, &listen->excluded[i], 1, BUSRT_QOS_PROCESSED, NULL);
                 if (r < 0)
-                        return -fail(r, "cannot exclude topics");
+                        return -fail_about(r, "cannot exclude", listen->excluded[i]);
         }
         if (listen->no_topics)
                 return 0;
@@ -179,11 +177,6 @@ static int take_frames(struct listen *listen, busrt_client *client)
                 busrt_frame_unref(frame);
         }
         return 0;
-}
-
-static uint64_t now_usec(void)
-{
-        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
 }
 
 static uint64_t end_time(const struct listen *listen)
@@ -263,6 +256,9 @@ int verb_listen(const struct settings *settings, int argc, char **argv)
                 if (r < 0)
                         return -r;
         }
+        for (int i = optind; i < argc; i++)
+                if (check_given("listen", "TOPIC", argv[i]) > 0)
+                        return EXIT_USAGE;
         if (listen.no_topics && optind < argc)
                 return usage_error("listen", "--no-topics, and a topic");
         return run(&listen, argv + optind, (size_t)(argc - optind));

@@ -279,6 +279,8 @@ int verb_ping(const struct settings *settings, int argc, char **argv)
         }
         if (optind < argc)
                 ping.target = argv[optind++];
+        if (check_given("ping", "TARGET", ping.target) > 0)
+                return EXIT_USAGE;
         if (optind < argc)
                 return usage_error("ping", "more than one target: \"%s\"", argv[optind]);
         return run(&ping);

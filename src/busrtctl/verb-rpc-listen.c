@@ -6,7 +6,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/output.h"
 #include "busrtctl/print-frame.h"
@@ -41,7 +40,7 @@ static const char help[] =
 struct rpc_listen {
         struct settings settings;
         struct text reply; /* MessagePack */
-        bool has_reply, verbose;
+        bool has_reply, has_error, verbose;
         int code;
         const char *error;
         uint64_t count, span;
@@ -151,11 +150,6 @@ static void drop_frame(busrt_client *client, busrt_frame *frame, void *userdata)
 
 /* --- Listening --- */
 
-static uint64_t now_usec(void)
-{
-        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
-}
-
 /* *ret_lost: what ended the connection. 0, or -errno of standard output. */
 static int listen_loop(struct rpc_listen *listen, busrt_client *client, int *ret_lost)
 {
@@ -231,6 +225,7 @@ static int take_error(struct rpc_listen *listen, const char *text)
             code > INT16_MAX)
                 return -usage_error(VERB, "--error \"%s\": not CODE or CODE:TEXT, from %d to %d",
                                     text, INT16_MIN, INT16_MAX);
+        listen->has_error = true;
         listen->code = (int)code;
         listen->error = *end ? end + 1 : "";
         return 0;
@@ -293,7 +288,7 @@ int rpc_listen(const struct settings *settings, int argc, char **argv)
         }
         if (r >= 0 && optind < argc)
                 r = -usage_error(VERB, "it takes no arguments: \"%s\"", argv[optind]);
-        if (r >= 0 && listen.has_reply && listen.code != BUSRT_RPC_METHOD_NOT_FOUND)
+        if (r >= 0 && listen.has_reply && listen.has_error)
                 r = -usage_error(VERB, "--reply, and --error");
         r = r < 0 ? -r : run(&listen);
         text_done(&listen.reply);

@@ -72,10 +72,10 @@ static int take_option(struct rpc *rpc, int c, char **argv)
         switch (c) {
         case 'j':
                 rpc->json = optarg;
-                return 0;
+                return -check_given(verb_names[rpc->verb], "--params", optarg);
         case 'f':
                 rpc->file = optarg;
-                return 0;
+                return -check_given(verb_names[rpc->verb], "--file", optarg);
         case 'r':
                 rpc->raw = true;
                 return 0;
@@ -216,10 +216,14 @@ static int verb_one(struct rpc *rpc, int argc, char **argv)
         if (optind == argc)
                 return usage_error(name, "the name of a client is missing");
         target = argv[optind++];
+        if (check_given(name, "the name of a client", target) > 0)
+                return EXIT_USAGE;
         if (rpc->verb != RPC_NOTIFY && optind == argc)
                 return usage_error(name, "the method is missing");
         if (rpc->verb != RPC_NOTIFY)
                 method = argv[optind++];
+        if (method && check_given(name, "the method", method) > 0)
+                return EXIT_USAGE;
         r = take_params(rpc, argv + optind, (size_t)(argc - optind));
         return r < 0 ? -r : run(rpc, target, method);
 }

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/busrtctl.h"
 #include "busrtctl/progress.h"
@@ -91,7 +90,8 @@ struct send {
         struct source source;
         struct sender sender;
         struct progress progress;
-        size_t largest; /* payload so far */
+        size_t largest;  /* payload so far */
+        int input_error; /* 0 or -errno */
 };
 
 enum { OPTION_RATE = 0x100, OPTION_FOR };
@@ -128,7 +128,7 @@ static int take_option(struct send *send, int c, char **argv)
         switch (c) {
         case 'f':
                 send->file = strcmp(optarg, "-") == 0 ? "/dev/stdin" : optarg;
-                return 0;
+                return -check_given(name, "-f", optarg);
         case 'l':
         case '0':
                 send->lines = true;
@@ -155,7 +155,7 @@ static int take_option(struct send *send, int c, char **argv)
                 if (send->verb != SENDER_PUBLISH)
                         return -usage_error(name, "--for belongs to publish");
                 send->sender.receiver = optarg;
-                return 0;
+                return -check_given(name, "--for", optarg);
         case 'v':
                 send->verbose = true;
                 return 0;
@@ -179,11 +179,15 @@ static int join_arguments(struct source *source, char **words, size_t n, uint64_
         return text.failed ? -ENOMEM : 0;
 }
 
+static const char *input_name(const struct send *send)
+{
+        return send->file ? send->file : "standard input";
+}
+
 /* 0, or an exit status below 0. */
 static int open_source(struct send *send, char **words, size_t n)
 {
         bool from_stdin = n == 0 || (n == 1 && strcmp(words[0], "-") == 0);
-        const char *where = send->file ? send->file : "standard input";
         int fd = STDIN_FILENO, r;
 
         if (!from_stdin) {
@@ -201,7 +205,7 @@ static int open_source(struct send *send, char **words, size_t n)
         }
         r = send->lines ? source_init_lines(&send->source, fd, send->delimiter)
                         : source_init_whole(&send->source, fd, send->count);
-        return r < 0 ? -fail(0, "%s: %s", where, strerrordesc_np(-r)) : 0;
+        return r < 0 ? -fail(0, "%s: %s", input_name(send), strerrordesc_np(-r)) : 0;
 }
 
 /* --- Sending --- */
@@ -259,11 +263,6 @@ static int send_batch(struct send *send, uint64_t allowed, int *ret_more)
                 r = sender_send(&send->sender, payload, len, send->auto_ack);
         send->progress.bytes += bytes;
         return r;
-}
-
-static uint64_t now_usec(void)
-{
-        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
 }
 
 static int process(struct send *send)
@@ -341,7 +340,10 @@ static int send_step(struct send *send)
                 return more;
         if (more == 0) {
                 r = wait_for_input(send);
-                return r < 0 ? r : source_fill(&send->source);
+                if (r < 0)
+                        return r;
+                send->input_error = source_fill(&send->source);
+                return send->input_error;
         }
         return 0;
 }
@@ -356,9 +358,10 @@ static int send_all(struct send *send)
         while (r >= 0);
         if (r != -ENODATA && r != -EINTR)
                 return r;
-        end = sender_collect(&send->sender, true);
-        if (end >= 0)
-                end = busrt_client_flush(send->sender.client, BUSRT_TIMEOUT_DEFAULT);
+        /* Who is told to stop waits no more. */
+        end = sender_collect(&send->sender, r == -ENODATA);
+        if (end >= 0 && r == -ENODATA)
+                end = sender_flush(&send->sender);
         return end < 0 ? end : r == -ENODATA ? 0 : r;
 }
 
@@ -369,13 +372,15 @@ static int fail_send(const struct send *send, int error)
 
         if (error == -EINTR)
                 return fail(0, "interrupted: not all was sent");
+        if (send->input_error < 0)
+                return fail(0, "%s: %s", input_name(send), strerrordesc_np(-send->input_error));
         if (send->largest >= LARGE_PAYLOAD &&
             (error == -EMSGSIZE || error == -EBADMSG || error == -ECONNRESET || error == -EPIPE))
                 return fail(0,
                             "%s \"%s\": a message of %s is refused; the broker's limit "
                             "is 64 MiB unless busrtd --max-frame-size says otherwise",
                             failure, target, text_bytes(send->largest, size));
-        return fail(error, "%s \"%s\"", failure, target);
+        return fail_about(error, failure, target);
 }
 
 static int run(struct send *send)
@@ -426,7 +431,7 @@ static int verb_any(const struct settings *settings, enum sender_verb verb, int 
                             .count = 1,
                             .auto_ack = true,
                             .source = {.fd = -1},
-                            .sender = {.verb = verb}};
+                            .sender = {.verb = verb, .timeout = settings->timeout}};
         size_t n_words;
         int c, r;
 
@@ -439,6 +444,9 @@ static int verb_any(const struct settings *settings, enum sender_verb verb, int 
         }
         if (optind == argc)
                 return usage_error(verbs[verb].name, "the %s is missing", verbs[verb].target);
+        r = check_given(verbs[verb].name, verbs[verb].target, argv[optind]);
+        if (r > 0)
+                return r;
         send.sender.target = argv[optind++];
         n_words = (size_t)(argc - optind);
         r = check(&send, n_words);

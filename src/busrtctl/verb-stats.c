@@ -3,7 +3,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtctl/reply.h"
 
@@ -38,11 +37,6 @@ struct stats {
         uint64_t interval, count;
         busrt_client *client;
 };
-
-static uint64_t now_usec(void)
-{
-        return clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
-}
 
 /* --- Asking --- */
 
@@ -164,21 +158,6 @@ static void print_json(const struct counters *now, const struct counters *before
         (void)printf("}\n");
 }
 
-/* 0; -EINTR, or the connection's error. */
-static int wait_until(busrt_client *client, uint64_t end)
-{
-        uint64_t now = now_usec();
-        int r = 0;
-
-        while (r >= 0 && now < end) {
-                r = wait_client(client, end - now);
-                while (r > 0)
-                        r = busrt_client_process(client);
-                now = now_usec();
-        }
-        return r;
-}
-
 /* Drops the publications that every client gets. */
 static void drop_frame(busrt_client *client, busrt_frame *frame, void *userdata)
 {
@@ -192,15 +171,15 @@ static int run_watch(const struct stats *stats)
         if (r < 0)
                 return fail(r, "cannot catch signals");
         if (get_counters(stats, &before) < 0)
-                return EXIT_FAILURE;
+                return interrupted() ? EXIT_SUCCESS : EXIT_FAILURE;
         for (uint64_t line = 0; line < stats->count; line++) {
-                r = wait_until(stats->client, before.time + stats->interval);
+                r = process_until(stats->client, before.time + stats->interval, NULL);
                 if (r == -EINTR)
                         break;
                 if (r < 0)
                         return fail(r, "the connection is lost");
                 if (get_counters(stats, &now) < 0)
-                        return EXIT_FAILURE;
+                        return interrupted() ? EXIT_SUCCESS : EXIT_FAILURE;
                 if (stats->settings.json)
                         print_json(&now, &before);
                 else if (line % PAGE_LINES == 0)

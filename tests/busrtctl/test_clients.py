@@ -31,7 +31,8 @@ class Clients(TestCase):
     def test_a_filter(self):
         self.assertEqual(self.names(), ['.broker', 'plc.1', 'plc.2'])
         self.assertEqual(self.ok('clients', '--names', r'^plc\.[2-9]$'), 'plc.2\n')
-        self.assertEqual(self.ok('clients', 'nobody'), '')
+        self.assertEqual(self.ctl('clients', 'nobody'), (0, b'', '0 clients listed.\n'))
+        self.assertEqual(self.ok('clients', 'nobody', '--json'), '[]\n')
         self.fails('clients', '(', says=r'error -32700 \(parse error\): .*pattern')
 
     def test_sorting(self):

@@ -240,7 +240,8 @@ class Listening(TestCase):
 
     def test_mistakes(self):
         for args, says in ((('--reply', '{'), 'not JSON'), (('--error', '0'), 'not CODE'), (('--error', '40000'), 'not'),
-                           (('--error', '-1', '--reply', '1'), '--reply, and --error'), (('x',), 'no arguments')):
+                           (('--error', '-1', '--reply', '1'), '--reply, and --error'),
+                           (('--reply', '5', '--error', '-32601'), '--reply, and --error'), (('x',), 'no arguments')):
             self.fails('rpc', 'listen', *args, says=says, status=2)
 
 

@@ -2,6 +2,7 @@
 """busrtctl send, broadcast and publish: what arrives, and what their exit status says."""
 import hashlib
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import bus
 from bus import OK, SUBSCRIBE
-from tool import TestCase, main
+from tool import BUSRTCTL, TestCase, main
 
 MILLION = 1000000
 
@@ -170,6 +171,41 @@ class Send(TestCase):
         process.signal(signal.SIGINT)
         self.assertEqual(process.wait(), 1)
         process.err.wait_for('interrupted: not all was sent')
+
+    def test_a_signal_is_seen_while_the_broker_takes_nothing(self):
+        for args, stdin in (('-q', 'processed'), b'x\n'), ((), b'x' * 4096 + b'\n'):
+            process = self.running('-t', '10m', 'publish', 't', '-lv', *args, stdin=subprocess.PIPE)
+            receiver = self.receiver(topic='t')
+            process.process.stdin.write(stdin)
+            process.process.stdin.flush()
+            self.publications(receiver, 't', 1)
+            receiver.close()
+            self.bus.signal(signal.SIGSTOP)
+            pipe, left = process.process.stdin.fileno(), 20 << 20
+            os.set_blocking(pipe, False)
+            while left > 0 and select.select([], [pipe], [], 0.2)[1]:
+                left -= os.write(pipe, stdin * 500)
+            process.signal(signal.SIGINT)
+            try:
+                self.assertEqual(process.wait(), 1)
+            finally:
+                self.bus.signal(signal.SIGCONT)
+            process.err.wait_for('interrupted: not all was sent')
+
+    def test_what_is_malformed_names_the_limit(self):
+        for topic, says in (('x' * 5000, r'"x{60}…": Refused.*\nIt is 5000 bytes long: the broker\'s limit is 4096'),
+                            ('/'.join('x' * 200), r'It has 200 parts: the broker\'s limit is 128')):
+            self.fails('publish', topic, 'x', says=says)
+            self.fails('listen', topic, says=says)
+            self.fails('listen', '-x', topic, says=says)
+
+    def test_input_that_cannot_be_read_is_the_inputs_error(self):
+        for args in ('-l',), ():
+            self.fails('publish', 't', '-f', self.bus.dir, *args, says=rf'^busrtctl: {self.bus.dir}: Is a directory\n$')
+            fd = os.open(self.bus.dir, os.O_RDONLY)
+            done = subprocess.run([BUSRTCTL, '-s', self.path, 'publish', 't', *args], stdin=fd, capture_output=True)
+            os.close(fd)
+            self.assertEqual((done.returncode, done.stderr), (1, b'busrtctl: standard input: Is a directory\n'))
 
     # --- What is shown ---
 

@@ -34,6 +34,26 @@ class CommandLine(TestCase):
             self.assertRegex(out.decode(), rf'^Usage: busrtctl \[OPTION\]... {verb} ')
             self.assertNotIn(b'\033', out)
 
+    def test_help_about_a_verb_is_that_verbs_help(self):
+        for verb in VERBS:
+            self.assertEqual(run('help', verb), run(verb, '--help'))
+        self.assertEqual(run('help', 'rpc', 'listen'), run('rpc', 'listen', '--help'))
+        self.mistake('help', 'lisen', says='did you mean "listen"')
+        self.mistake('help', 'rpc', 'listen', 'x', says='help is about one verb: "x"')
+
+    def test_empty_arguments_are_mistakes_that_are_named(self):
+        for args, what, where in (
+                (('-s', '', 'info'), '-s', ''), (('-n', '', 'info'), '-n', ''),
+                (('send', '', 'x'), 'name of a receiver', ' send'),
+                (('broadcast', '', 'x'), 'mask of receivers', ' broadcast'),
+                (('publish', '', 'x'), 'topic', ' publish'), (('publish', 't', '-f', ''), '-f', ' publish'),
+                (('publish', 't', 'x', '--for', ''), '--for', ' publish'), (('listen', 'a', ''), 'TOPIC', ' listen'),
+                (('listen', '-x', ''), '-x', ' listen'), (('clients', ''), 'REGEX', ' clients'),
+                (('ping', ''), 'TARGET', ' ping'), (('rpc', 'call', '', 'm'), 'name of a client', ' rpc call'),
+                (('rpc', 'call', 'a', ''), 'the method', ' rpc call'),
+                (('rpc', 'notify', 'a', '-j', ''), '--params', ' rpc notify')):
+            self.mistake(*args, says=f'{what}: it is empty', where=where)
+
     def test_the_version_is_told(self):
         status, out, _ = run('--version')
         self.assertEqual(status, 0)

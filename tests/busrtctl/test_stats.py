@@ -61,6 +61,13 @@ class Stats(TestCase):
         process.signal(signal.SIGINT)
         self.assertEqual(process.wait(), 0)
 
+    def test_a_signal_is_seen_while_an_answer_is_awaited(self):
+        process = self.running('-t', '10m', 'stats', '-w', '-i', '10ms')
+        process.out.wait_for(r'\d\d:\d\d:\d\d')
+        self.bus.signal(signal.SIGSTOP)
+        process.signal(signal.SIGINT)
+        self.assertEqual((process.wait(), process.err.read_all()), (0, ''))
+
     def test_a_lost_connection_is_a_failure(self):
         process = self.running('stats', '-w', '-i', '10ms')
         process.out.wait_for(r'\d\d:\d\d:\d\d')
