@@ -14,6 +14,7 @@
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/background.h"
+#include "busrtd/control.h"
 #include "busrtd/daemon.h"
 #include "busrtd/messages.h"
 #include "busrtd/pid-file.h"
@@ -24,7 +25,8 @@
         (100 * NSEC_PER_MSEC) /* for clients to read the warning before they are disconnected */
 
 struct daemon {
-        const struct options *options;
+        const struct options *options; /* of the start */
+        struct control control;
         sd_event *loop;
         sd_event_source *engine_events;
         struct log *log;
@@ -82,12 +84,11 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         struct daemon *d = userdata;
-        struct log_record record;
+        char error[CONTROL_ERROR_MAX];
 
         if (d->on_terminal)
                 return daemon_stop(d, "SIGHUP");
-        message_nothing_to_reload(&record);
-        report_record(d->report, &record);
+        (void)control_reload(&d->control, error);
         return 0;
 }
 
@@ -224,6 +225,17 @@ static int daemon_start_engine(struct daemon *d)
         return r < 0 ? daemon_fail(d, "start the engine", r) : 0;
 }
 
+static void daemon_make_control(struct daemon *d)
+{
+        control_init(&d->control, d->options);
+        d->control.loop = d->loop;
+        d->control.engine = d->engine;
+        d->control.sockets = &d->sockets;
+        d->control.log = d->log;
+        d->control.report = d->report;
+        d->control.max_files = d->max_files;
+}
+
 static int daemon_write_pid(struct daemon *d)
 {
         const char *path = d->options->pid_file;
@@ -255,6 +267,7 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
                 r = daemon_open_sockets(d, passed);
         if (r >= 0)
                 r = daemon_start_engine(d);
+        daemon_make_control(d);
         return r < 0 ? r : daemon_write_pid(d);
 }
 
@@ -287,6 +300,7 @@ static void daemon_done(struct daemon *d)
         sd_event_source_disable_unref(d->engine_events);
         engine_free(d->engine);
         broker_rpc_free(d->rpc);
+        control_done(&d->control);
         report_free(d->report);
         log_free(d->log);
         sd_event_unref(d->loop);

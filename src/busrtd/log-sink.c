@@ -136,7 +136,7 @@ static void write_stderr(const struct log_sink *sink, const struct log_record *r
 
 /* --- The journal --- */
 
-#define N_FIELDS 12
+#define N_FIELDS 16
 
 struct journal_entry {
         struct iovec fields[N_FIELDS];
@@ -184,6 +184,14 @@ static void write_journal(const struct log_record *record)
                 add_field(&entry, "BUSRT_SESSION=%" PRIu64, record->session);
         if (record->has_frames)
                 add_field(&entry, "BUSRT_FRAMES=%" PRIu64, record->frames);
+        if (record->file[0])
+                add_field(&entry, "BUSRT_FILE=%s", record->file);
+        if (record->line)
+                add_field(&entry, "BUSRT_LINE=%u", record->line);
+        if (record->action[0])
+                add_field(&entry, "BUSRT_ACTION=%s", record->action);
+        if (record->sender[0])
+                add_field(&entry, "BUSRT_SENDER=%s", record->sender);
         (void)sd_journal_sendv(entry.fields, (int)entry.n_fields);
 }
 

@@ -154,6 +154,16 @@ struct log *log_free(struct log *log)
         return NULL;
 }
 
+void log_set_max_priority(struct log *log, int max_priority)
+{
+        log->max_priority = max_priority;
+}
+
+int log_max_priority(const struct log *log)
+{
+        return log->max_priority;
+}
+
 bool log_wants(const struct log *log, int priority)
 {
         return priority <= log->max_priority;

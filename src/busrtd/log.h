@@ -25,7 +25,11 @@ struct log_record {
         char client[128]; /* as the peer sent it: for the journal's field alone */
         char source[64];
         char reason[160];
-        char text[608]; /* the line for people; nothing in it can disturb a terminal */
+        char file[256];  /* of the configuration */
+        unsigned line;   /* 0: none */
+        char action[64]; /* polkit's */
+        char sender[64]; /* on D-Bus */
+        char text[608];  /* the line for people; nothing in it can disturb a terminal */
 };
 
 enum log_target {
@@ -48,6 +52,10 @@ int log_new(enum log_target target, int max_priority, struct log **ret);
 void log_release(struct log *log, bool discard);
 /* Gives what is in the ring one second to go out. Returns NULL. */
 struct log *log_free(struct log *log);
+
+/* From the thread that submits. */
+void log_set_max_priority(struct log *log, int max_priority);
+int log_max_priority(const struct log *log);
 
 bool log_wants(const struct log *log, int priority);
 void log_submit(struct log *log, const struct log_record *record);

@@ -13,8 +13,10 @@
 #define ID_LISTENING "bbcbc67c8e164037bfbeaf56ca5d0e94"
 #define ID_LIMITS "1192127b785c40388778586e87a7afe1"
 #define ID_STOPPING "07ba0a2d3c4f4171ac06c5effe172e11"
-#define ID_NOTHING_TO_RELOAD "b69501ed0c8c4eb188488304c549136f"
 #define ID_FAILED "997bd66feb3e4868bf10f5ea981a95c3"
+#define ID_UNKNOWN_KEY "895d42261543495496c280e073ad94b8"
+#define ID_RELOADED "6ca9b1fe62db429f9848ea2e9602dffa"
+#define ID_NOT_RELOADED "0c46bfa4be434082afe9e42cba868e3f"
 #define ID_REGISTERED "0d561fc2f060437ead68cae5c7c02675"
 #define ID_GONE "8273cc4247344da6aad59e794033faa4"
 #define ID_REFUSED "b9293922472746a48d0bed9f3f00cd77"
@@ -126,15 +128,45 @@ void message_stopping(struct log_record *ret, const char *signal_name)
         say(ret, LOG_INFO, ID_STOPPING, "got %s: stopping", signal_name);
 }
 
-void message_nothing_to_reload(struct log_record *ret)
-{
-        say(ret, LOG_INFO, ID_NOTHING_TO_RELOAD,
-            "got SIGHUP: nothing is reloaded; options and configuration change by a restart");
-}
-
 void message_failed(struct log_record *ret, const char *text)
 {
         say(ret, LOG_ERR, ID_FAILED, "%s", text);
+}
+
+/* --- Configuration --- */
+
+static void set_place(struct log_record *ret, const char *file, unsigned line)
+{
+        (void)strlcpy(ret->file, file, sizeof(ret->file));
+        ret->line = line;
+}
+
+void message_unknown_key(struct log_record *ret, const struct config_entry *entry)
+{
+        char file[256], key[128], section[128];
+
+        say(ret, LOG_WARNING, ID_UNKNOWN_KEY,
+            "%s:%u: unknown key \"%s\" in section \"%s\": ignored",
+            text_visible(entry->file, file, sizeof(file)), entry->line,
+            text_visible(entry->key, key, sizeof(key)),
+            text_visible(entry->section, section, sizeof(section)));
+        set_place(ret, entry->file, entry->line);
+}
+
+void message_reloaded(struct log_record *ret, const char *changes)
+{
+        say(ret, LOG_NOTICE, ID_RELOADED, "configuration reloaded: %s", changes);
+}
+
+void message_not_reloaded(struct log_record *ret, const char *error,
+                          const struct config_place *where)
+{
+        char visible[512];
+
+        say(ret, LOG_ERR, ID_NOT_RELOADED, "configuration not reloaded, all stays as it was: %s",
+            text_visible(error, visible, sizeof(visible)));
+        set_place(ret, where->file, where->line);
+        (void)strlcpy(ret->reason, error, sizeof(ret->reason));
 }
 
 /* --- What the engine tells --- */

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "busrtd/log.h"
+#include "config/config.h"
 #include "engine/engine.h"
 
 /* The start and the end. */
@@ -18,8 +19,14 @@ void message_listening(struct log_record *ret, enum transport_kind kind, const c
                        bool inherited);
 void message_limits(struct log_record *ret, const struct engine_config *config, rlim_t max_files);
 void message_stopping(struct log_record *ret, const char *signal_name);
-void message_nothing_to_reload(struct log_record *ret);
 void message_failed(struct log_record *ret, const char *text);
+
+/* Configuration. changes: "nothing changed", or what did; error: one line with file, line, reason.
+ */
+void message_unknown_key(struct log_record *ret, const struct config_entry *entry);
+void message_reloaded(struct log_record *ret, const char *changes);
+void message_not_reloaded(struct log_record *ret, const char *error,
+                          const struct config_place *where);
 
 /* What the engine tells. False: nothing that is worth a line. */
 bool message_event(struct log_record *ret, const struct engine_event *event);

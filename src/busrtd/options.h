@@ -12,16 +12,29 @@
 
 #define OPTIONS_ROWS_MAX 64
 
+/* Where org.busrt1 is offered. Auto: started by systemd, on the user's bus or the system's; else
+ * off. */
+enum dbus_mode {
+        DBUS_AUTO,
+        DBUS_SYSTEM,
+        DBUS_USER,
+        DBUS_OFF,
+};
+
 struct options {
         struct engine_config engine;
         const char **binds; /* addresses that were checked; they point into argv or config */
         size_t n_binds;
         const char *pid_file;
+        enum dbus_mode dbus;
+        const char *dbus_name; /* a well-known name that was checked */
         bool verbose;
         bool daemonize;
         bool log_syslog;
         const char *config_file; /* NULL: where busrtd.conf is looked for */
         bool check_config;
+        int argc; /* of the command line, which outlives this */
+        char **argv;
         uint64_t given;       /* rows that the command line has set: it wins over files */
         struct config config; /* addresses may point into it */
         const struct config_entry *origins[OPTIONS_ROWS_MAX]; /* of values that a file has set */
@@ -42,5 +55,24 @@ int options_read_config(struct options *options, char error[OPTIONS_ERROR_MAX]);
 const struct config_entry *options_next_unknown(const struct options *options, size_t *i);
 /* One line for each value that is not the built-in one, and where it comes from. */
 void options_print_effective(const struct options *options, FILE *out);
+
+/* The same command line, and what the files say now. 0; else as options_read_config(), and where
+ * tells which line of a file is to blame, if one is. */
+int options_read_again(const struct options *options, struct options *ret,
+                       char error[OPTIONS_ERROR_MAX], struct config_place *where);
+
+struct option_setting {
+        const char *key;
+        const char *value;
+        const char *file; /* "": built in, or "command line" */
+        unsigned line;    /* 0: none */
+        bool at_start;    /* it matters at the start only */
+};
+
+/* Every key with its value, Listen= once for each address (once with an empty value where there is
+ * none), until fn returns non-zero, which is returned. */
+int options_foreach_setting(const struct options *options,
+                            int (*fn)(const struct option_setting *setting, void *userdata),
+                            void *userdata);
 
 void options_done(struct options *options);

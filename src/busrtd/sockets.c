@@ -38,8 +38,26 @@ void sockets_init(struct sockets *s, sd_event *loop, struct engine *engine, stru
 {
         *s = (struct sockets){
                 .listener_context = {loop, engine, report, max_files},
-                .fifo_context = {loop, engine, report, limits},
+                .fifo_context = {loop, engine, report, &s->limits},
+                .limits = *limits,
         };
+}
+
+void sockets_set_limits(struct sockets *s, const struct engine_config *limits)
+{
+        s->limits = *limits;
+}
+
+int sockets_foreach(const struct sockets *s,
+                    int (*fn)(enum transport_kind kind, const char *name, bool inherited,
+                              void *userdata),
+                    void *userdata)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < s->n && r == 0; i++)
+                r = fn(s->entries[i].kind, s->entries[i].name, s->entries[i].inherited, userdata);
+        return r;
 }
 
 void sockets_done(struct sockets *s)
@@ -51,6 +69,10 @@ void sockets_done(struct sockets *s)
                 listener_free(listener);
         while ((fifo = LIST_FIRST(&s->fifos)))
                 fifo_free(fifo);
+        for (size_t i = 0; i < s->n; i++)
+                free(s->entries[i].name);
+        free(s->entries);
+        s->entries = NULL;
         s->n = 0;
 }
 
@@ -80,6 +102,20 @@ static void tell(struct sockets *s, enum transport_kind kind, const char *name, 
         report_record(s->listener_context.report, &record);
 }
 
+static int add_entry(struct sockets *s, enum transport_kind kind, const char *name, bool inherited)
+{
+        struct sockets_entry *more = reallocarray(s->entries, s->n + 1, sizeof(*more));
+
+        if (!more)
+                return -ENOMEM;
+        s->entries = more;
+        more[s->n] = (struct sockets_entry){kind, inherited, strdup(name)};
+        if (!more[s->n].name)
+                return -ENOMEM;
+        s->n++;
+        return 0;
+}
+
 /* Takes the fd over. */
 static int add(struct sockets *s, enum transport_kind kind, int fd, const char *name,
                const char *shown, struct own_file *own, bool inherited)
@@ -93,9 +129,10 @@ static int add(struct sockets *s, enum transport_kind kind, int fd, const char *
         else
                 r = listener_new(&s->listener_context, &s->listeners, kind, fd, name, own,
                                  &listener);
+        if (r >= 0)
+                r = add_entry(s, kind, shown, inherited);
         if (r < 0)
                 return r;
-        s->n++;
         tell(s, kind, shown, inherited);
         return 0;
 }

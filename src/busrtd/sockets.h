@@ -21,16 +21,32 @@ struct passed_sockets {
 int passed_sockets_take(struct passed_sockets *ret);
 void passed_sockets_done(struct passed_sockets *passed);
 
+/* What was opened, as the log shows it. */
+struct sockets_entry {
+        enum transport_kind kind;
+        bool inherited; /* from systemd */
+        char *name;
+};
+
 struct sockets {
         struct listener_context listener_context;
         struct fifo_context fifo_context;
         struct listener_list listeners;
         struct fifo_list fifos;
+        struct engine_config limits; /* for FIFOs, too */
+        struct sockets_entry *entries;
         size_t n;
 };
 
 void sockets_init(struct sockets *s, sd_event *loop, struct engine *engine, struct report *report,
                   const struct engine_config *limits, rlim_t max_files);
+/* New ones, which hold from now on. */
+void sockets_set_limits(struct sockets *s, const struct engine_config *limits);
+/* Each listener, until fn returns non-zero, which is returned. */
+int sockets_foreach(const struct sockets *s,
+                    int (*fn)(enum transport_kind kind, const char *name, bool inherited,
+                              void *userdata),
+                    void *userdata);
 /* Closes all and removes the files that were made here. */
 void sockets_done(struct sockets *s);
 

@@ -32,6 +32,7 @@ void config_done(struct config *config)
 }
 
 struct line {
+        struct config *config;
         const struct config_file *file;
         unsigned number;
         char *error;
@@ -39,6 +40,10 @@ struct line {
 
 static int complain(const struct line *line, const char *reason)
 {
+        struct config_place *at = &line->config->failed_at;
+
+        (void)snprintf(at->file, sizeof(at->file), "%s", line->file->path);
+        at->line = line->number;
         (void)snprintf(line->error, CONFIG_ERROR_MAX, "%.256s:%u: %s", line->file->path,
                        line->number, reason);
         return -EINVAL;
@@ -120,7 +125,7 @@ static int parse_line(struct config *config, const struct line *line, char *text
 static int parse_lines(struct config *config, struct config_file *file, size_t len,
                        char error[CONFIG_ERROR_MAX])
 {
-        struct line line = {file, 1, error};
+        struct line line = {config, file, 1, error};
         const char *section = "";
         char *at = file->text, *end = at + len;
         int r = 0;

@@ -26,11 +26,18 @@ struct config_entry {
         unsigned line;
 };
 
+/* A line of a file; line 0: the file as a whole, or with an empty name none. */
+struct config_place {
+        char file[256];
+        unsigned line;
+};
+
 struct config {
         struct config_file **files; /* in the order in which they count */
         size_t n_files;
         struct config_entry *entries; /* later ones override */
         size_t n_entries;
+        struct config_place failed_at; /* what the last error was about */
 };
 
 /* Frees what it holds. */

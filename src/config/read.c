@@ -30,8 +30,10 @@ static void dir_closep(DIR **dir)
                 (void)closedir(*dir);
 }
 
-static int complain(char error[CONFIG_ERROR_MAX], const char *path, int r)
+static int complain(struct config *config, char error[CONFIG_ERROR_MAX], const char *path, int r)
 {
+        config->failed_at = (struct config_place){.line = 0};
+        (void)snprintf(config->failed_at.file, sizeof(config->failed_at.file), "%s", path);
         (void)snprintf(error, CONFIG_ERROR_MAX, "%.256s: %s", path,
                        r == -EFBIG    ? "larger than a configuration file may be (1 MiB)"
                        : r == -EBADFD ? "not a regular file"
@@ -76,12 +78,12 @@ static int add_path(struct config *config, const char *path, char error[CONFIG_E
         if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
                 return -ENOENT;
         if (fd < 0 || fstat(fd, &st) < 0)
-                return complain(error, path, -errno);
+                return complain(config, error, path, -errno);
         if (is_null_device(&st))
                 return config_add_text(config, path, "", 0, error);
         r = S_ISREG(st.st_mode) ? read_whole(fd, &text, &len) : -EBADFD;
         if (r < 0)
-                return complain(error, path, r);
+                return complain(config, error, path, r);
         return config_add_text(config, path, text, len, error);
 }
 
@@ -119,19 +121,22 @@ static int add_drop_in(struct drop_ins *d, const char *folder, const char *name)
         return 0;
 }
 
-static int list_folder(struct drop_ins *d, const char *folder, char error[CONFIG_ERROR_MAX])
+static int list_folder(struct config *config, struct drop_ins *d, const char *folder,
+                       char error[CONFIG_ERROR_MAX])
 {
         _cleanup_(dir_closep) DIR *dir = opendir(folder);
         struct dirent *entry;
         int r = 0;
 
         if (!dir)
-                return errno == ENOENT || errno == ENOTDIR ? 0 : complain(error, folder, -errno);
+                return errno == ENOENT || errno == ENOTDIR
+                               ? 0
+                               : complain(config, error, folder, -errno);
         while (errno = 0, r >= 0 && (entry = readdir(dir)))
                 if (is_drop_in(entry->d_name) && !has_name(d, entry->d_name))
                         r = add_drop_in(d, folder, entry->d_name);
         if (r >= 0 && errno)
-                return complain(error, folder, -errno);
+                return complain(config, error, folder, -errno);
         return r;
 }
 
@@ -149,16 +154,16 @@ static int add_drop_ins(struct config *config, struct drop_ins *d, char error[CO
         for (size_t i = 0; i < d->n && r >= 0; i++) {
                 r = add_path(config, d->paths[i], error);
                 if (r == -ENOENT) /* a link to nowhere, or removed meanwhile */
-                        r = complain(error, d->paths[i], r);
+                        r = complain(config, error, d->paths[i], r);
         }
         return r;
 }
 
-static int join(char out[PATH_MAX], const char *folder, const char *name, const char *suffix,
-                char error[CONFIG_ERROR_MAX])
+static int join(struct config *config, char out[PATH_MAX], const char *folder, const char *name,
+                const char *suffix, char error[CONFIG_ERROR_MAX])
 {
         if (snprintf(out, PATH_MAX, "%s%s%s", folder, name, suffix) >= PATH_MAX)
-                return complain(error, name, -ENAMETOOLONG);
+                return complain(config, error, name, -ENAMETOOLONG);
         return 0;
 }
 
@@ -169,11 +174,11 @@ int config_read_file(struct config *config, const char *path, char error[CONFIG_
         int r = add_path(config, path, error);
 
         if (r == -ENOENT)
-                return complain(error, path, r);
+                return complain(config, error, path, r);
         if (r >= 0)
-                r = join(folder, path, "", ".d", error);
+                r = join(config, folder, path, "", ".d", error);
         if (r >= 0)
-                r = list_folder(&d, folder, error);
+                r = list_folder(config, &d, folder, error);
         return r < 0 ? r : add_drop_ins(config, &d, error);
 }
 
@@ -186,7 +191,7 @@ int config_read_folders(struct config *config, const char *const *folders, size_
 
         error[0] = '\0';
         for (size_t i = 0; i < n_folders && r == -ENOENT; i++) {
-                r = join(path, folders[i], "/", name, error);
+                r = join(config, path, folders[i], "/", name, error);
                 if (r >= 0)
                         r = add_path(config, path, error);
         }
@@ -195,10 +200,10 @@ int config_read_folders(struct config *config, const char *const *folders, size_
         for (size_t i = 0; i < n_folders && r >= 0; i++) {
                 char folder[PATH_MAX];
 
-                if (join(path, folders[i], "/", name, error) < 0 ||
-                    join(folder, path, "", ".d", error) < 0)
+                if (join(config, path, folders[i], "/", name, error) < 0 ||
+                    join(config, folder, path, "", ".d", error) < 0)
                         return -ENAMETOOLONG;
-                r = list_folder(&d, folder, error);
+                r = list_folder(config, &d, folder, error);
         }
         return r < 0 ? r : add_drop_ins(config, &d, error);
 }

@@ -120,7 +120,9 @@ static void test_the_rest(void **state)
         message_listening(&r[n++], TRANSPORT_UNIX, "/run/x", 0600, true);
         message_limits(&r[n++], &config, 1024);
         message_stopping(&r[n++], "SIGTERM");
-        message_nothing_to_reload(&r[n++]);
+        message_unknown_key(&r[n++], &(struct config_entry){"Bus", "Nonsense", "1", "/etc/b", 3});
+        message_reloaded(&r[n++], "nothing has changed");
+        message_not_reloaded(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
         message_failed(&r[n++], "because");
         message_accept_paused(&r[n++], "/run/x", -EMFILE, 1024);
         message_accept_resumed(&r[n++], "/run/x");
