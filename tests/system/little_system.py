@@ -115,7 +115,7 @@ class System:
         with open(self.console, "wb") as console:
             self.process = subprocess.Popen(
                 ["systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--boot", "--private-network",
-                 f"--machine=busrt-{os.getpid()}", f"--directory={self.root}", "--console=pipe"],
+                 f"--machine={os.path.basename(self.directory).replace('_', '-')}", f"--directory={self.root}", "--console=pipe"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
         self.leader = wait_until(self._find_leader, "systemd-nspawn starting systemd")
         try:
@@ -181,8 +181,8 @@ class System:
         connection.connect(self.path(path))
         return connection
 
-    def connect_tcp(self, port):
-        """Connects to a port of the system's own loopback. A socket belongs to the network of the thread that made
+    def connect_tcp(self, port, source="127.0.0.1"):
+        """Connects from an address to a port of the system's own loopback. A socket belongs to the network of the thread that made
         it, so a thread of its own goes there and makes it."""
         made = []
 
@@ -198,6 +198,7 @@ class System:
         if not made:
             raise Failure("the system's network cannot be entered")
         made[0].settimeout(PATIENCE)
+        made[0].bind((source, 0))
         made[0].connect(("127.0.0.1", port))
         return made[0]
 

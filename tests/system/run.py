@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The packages on a real systemd: a small system is booted, the packages are installed there, used from outside as
+"""The packages on a real systemd: small systems are booted, the packages are installed there, used from outside as
 clients and from inside as an administrator would, and purged. Needs root, systemd-nspawn and, the first time, the
 network for what the packages depend on.
 
@@ -13,28 +13,53 @@ import glob
 import os
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 sys.dont_write_bytecode = True
 
-import cases
+import buses
+import installing
+import journal
+import standing_journal
+import starting
+import units
 from little_system import CannotBoot, System, root_for
 
+# A case is a function whose first line of documentation says what holds; it raises when it does not, and may return a
+# word on what it saw. Each list is for a system of its own, and they run side by side. In the first one the packages
+# are installed at the beginning and purged at the end; each case between starts and ends with the service stopped and
+# its sockets listening.
+SYSTEMS = (
+    (*installing.FIRST, *units.CASES, *starting.CASES, *journal.CASES, *buses.CASES, *installing.LAST),
+    standing_journal.CASES,
+)
 
-def run_cases(system):
-    """Runs every case in turn on one system, which each leaves as it found it. (passed, failed)"""
-    counts = {True: 0, False: 0}
-    for case in cases.CASES:
-        try:
-            case(system)
-            passed = True
-        except Exception:  # whatever went wrong, the next case has its own chance
-            passed = False
-            traceback.print_exc(file=sys.stdout)
-        print(("ok    " if passed else "FAIL  ") + case.__doc__.split("\n")[0], flush=True)
-        counts[passed] += 1
-    if counts[False]:
-        print(system.run("journalctl", "--no-pager", "-n", "100", check=False).stdout)
-    return counts[True], counts[False]
+
+def run_case(case, system):
+    """Whether it passed; prints its verdict, and all that is to be said, in one go."""
+    said = ""
+    try:
+        note = case(system)
+        passed = True
+    except Exception:  # whatever went wrong, the next case has its own chance
+        note = None
+        passed = False
+        said = traceback.format_exc()
+    said += ("ok    " if passed else "FAIL  ") + case.__doc__.split("\n")[0]
+    print(said + (f" [{note}]" if note else ""), flush=True)
+    return passed
+
+
+def run_cases(cases, root, debs):
+    """Runs the cases in turn on one system, which each leaves as it found it. How many passed."""
+    system = System(root, debs)
+    try:
+        passed = sum([run_case(case, system) for case in cases])
+        if passed < len(cases):
+            print(system.run("journalctl", "--no-pager", "-n", "100", check=False).stdout, flush=True)
+    finally:
+        system.close()
+    return passed
 
 
 def main():
@@ -43,20 +68,18 @@ def main():
     parser.add_argument("--may-skip", action="store_true", help="no failure where no system can be booted")
     args = parser.parse_args()
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "busrt-tests")
+    n = sum(map(len, SYSTEMS))
     try:
         debs = glob.glob(os.path.join(args.packages, "*.deb"))
-        system = System(root_for(debs, cache), debs)
+        root = root_for(debs, cache)
+        with ThreadPoolExecutor() as pool:
+            passed = sum(pool.map(lambda cases: run_cases(cases, root, debs), SYSTEMS))
     except CannotBoot as reason:
-        n = len(cases.CASES)
         print(f"{'Skipped' if args.may_skip else 'Failed'}: no system can be booted here. {reason}")
         print(f"0 passed, 0 failed, {n} skipped" if args.may_skip else f"0 passed, {n} failed, 0 skipped")
         return 0 if args.may_skip else 1
-    try:
-        passed, failed = run_cases(system)
-    finally:
-        system.close()
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+    print(f"{passed} passed, {n - passed} failed, 0 skipped")
+    return 0 if passed == n else 1
 
 
 if __name__ == "__main__":
