@@ -173,10 +173,14 @@ int engine_disconnect(struct engine *engine, uint64_t id)
         return engine_post(engine, REQUEST_DISCONNECT, (struct request){.id = id});
 }
 
+int engine_ping(struct engine *engine)
+{
+        worker_wake(&engine->worker);
+        return 0;
+}
+
 int engine_configure(struct engine *engine, const struct engine_config *config)
 {
-        accounts_set_limits(engine->accounts, config->max_connections_per_user,
-                            config->queue_memory_max, config->queue_memory_max / 2);
         return engine_post(engine, REQUEST_CONFIGURE, (struct request){.config = *config});
 }
 
@@ -221,36 +225,4 @@ void engine_set_tap(struct engine *engine, engine_tap_fn fn, void *userdata)
 {
         engine->tap = fn;
         engine->tap_userdata = userdata;
-}
-
-int engine_foreach_client(struct engine *engine,
-                          int (*fn)(const struct engine_client_info *info, void *userdata),
-                          void *userdata)
-{
-        struct table_node *n = NULL;
-
-        while ((n = table_walk(&engine->registry.names, n))) {
-                const struct session *s = container_of(n, struct session, by_name);
-                struct engine_client_info info = {
-                        .id = s->id,
-                        .name = s->name,
-                        .kind = s->kind,
-                        .source = s->peer.source[0] ? s->peer.source : NULL,
-                        .listener = s->listener,
-                        .primary = session_is_primary(s),
-                        .r_frames = s->counters.r_frames,
-                        .r_bytes = s->counters.r_bytes,
-                        .w_frames = s->counters.w_frames,
-                        .w_bytes = s->counters.w_bytes,
-                        .dropped = s->counters.dropped,
-                        .queue_frames = s->queue.n_frames,
-                        .queue_bytes = s->queue.n_bytes,
-                        .instances = 1 + s->n_secondaries,
-                };
-                int r = s->state == SESSION_LIVE ? fn(&info, userdata) : 0;
-
-                if (r != 0)
-                        return r;
-        }
-        return 0;
 }

@@ -78,8 +78,12 @@ int engine_adopt(struct engine *engine, int fd, const struct transport_peer *pee
                  const char *listener);
 /* Ends a session by its id. */
 int engine_disconnect(struct engine *engine, uint64_t id);
-/* New limits and policies for all; busy_poll and timeouts too. */
+/* New limits, policies and times for all, sessions that there are too. All of it or nothing:
+ * -ENOMEM. It ends nobody by itself: where the timeout became shorter, every clock has one new
+ * timeout from then on. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
+/* Makes the worker do a pass soon, also when nothing happens: then counters.passes moves. */
+int engine_ping(struct engine *engine);
 
 /* Sends as the broker's own client `.broker`, in the order of the calls. target: a name, a mask
  * (broadcast) or a topic. A full receiver's frame is dropped and counted. The bytes are copied. */
@@ -91,7 +95,7 @@ enum engine_send_kind {
 int engine_send(struct engine *engine, enum engine_send_kind kind, const char *target,
                 size_t target_len, const void *payload, size_t payload_len);
 
-/* Counted since the start; exact once the workers are quiet. */
+/* Counted since the start or the last reset; exact once the workers are quiet. */
 struct engine_counters {
         uint64_t r_frames, r_bytes; /* what clients sent into the bus */
         uint64_t w_frames, w_bytes; /* what was queued for receivers */
@@ -102,7 +106,7 @@ struct engine_counters {
         uint64_t sessions; /* connections now, in handshake too */
         uint64_t clients;  /* registered now */
         uint64_t held;     /* bytes held in queues, unfinished frames and subscriptions now */
-        uint64_t passes;   /* of the workers: proof of progress */
+        uint64_t passes;   /* of the workers: proof of progress; never reset */
 };
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);
 uint64_t engine_uptime(const struct engine *engine);
@@ -128,6 +132,8 @@ enum engine_event_type {
 struct engine_event {
         enum engine_event_type type;
         enum transport_kind kind;
+        bool over;         /* the session ends with this: exactly one such event for each that was
+                              registered, except when the engine stops */
         uint64_t id;       /* of the session */
         uid_t uid;         /* UNIX */
         pid_t pid;         /* UNIX, 0 if not known */
@@ -164,6 +170,7 @@ void engine_set_service(struct engine *engine, const struct engine_service *serv
 void engine_reply(struct engine *engine, struct session *to, const void *head, size_t head_len,
                   const void *body, size_t body_len, bool realtime);
 
+/* What its pointers point to is the engine's, until the callback returns. */
 struct engine_client_info {
         uint64_t id;
         const char *name; /* NUL-terminated */
@@ -171,9 +178,15 @@ struct engine_client_info {
         const char *source;   /* NULL for UNIX and internal */
         const char *listener; /* NULL for internal */
         bool primary;
+        uid_t uid; /* UNIX; else -1, -1 and 0. The pid is 0 also where it is not known. */
+        gid_t gid;
+        pid_t pid;
+        uint64_t connected_at; /* CLOCK_REALTIME */
         uint64_t r_frames, r_bytes, w_frames, w_bytes;
         uint64_t dropped;
         size_t queue_frames, queue_bytes;
+        size_t queue_frames_max, queue_bytes_max; /* the most that waited for it */
+        uint64_t paced; /* how long it was paused as a sender in all, a pause under way included */
         size_t instances; /* 1 + secondaries */
 };
 /* Every registered client in no order, `.broker` among them, until fn returns non-zero, which is
@@ -181,6 +194,32 @@ struct engine_client_info {
 int engine_foreach_client(struct engine *engine,
                           int (*fn)(const struct engine_client_info *info, void *userdata),
                           void *userdata);
+/* One client. -ENOENT: nobody is registered by that name or id. */
+int engine_find_client(struct engine *engine, const char *name, size_t len,
+                       struct engine_client_info *ret);
+int engine_get_client(struct engine *engine, uint64_t id, struct engine_client_info *ret);
+/* The masks that it is subscribed to (or those that it excludes), until fn returns non-zero, which
+ * is returned. -ENOENT: nobody is registered by that id. */
+int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusions,
+                                int (*fn)(const char *mask, size_t len, void *userdata),
+                                void *userdata);
+/* The names of a primary's secondaries, in the same way. */
+int engine_foreach_secondary(struct engine *engine, uint64_t id,
+                             int (*fn)(const char *name, size_t len, void *userdata),
+                             void *userdata);
+/* All counters to zero, the engine's and every client's, and high-water marks to what is now. */
+void engine_reset_counters(struct engine *engine);
+
+/* --- Looking in --- */
+
+/* From any thread. Runs fn on the worker, between frames, and waits until it has returned; it may
+ * use what is under "From a service". Whatever it does holds up the bus. -ETIMEDOUT: the worker did
+ * not come to it within the timeout, and never will: fn is not run any more. (Once begun, it is
+ * waited for.) -ENOMEM. Where no worker thread runs (before engine_start(), after engine_stop() or
+ * engine_quiesce(), on an embedder's loop) and on the worker itself, fn runs in place: then only
+ * from the thread that the engine is served by. */
+int engine_inspect(struct engine *engine, void (*fn)(struct engine *engine, void *userdata),
+                   void *userdata, uint64_t timeout);
 
 /* --- Moving live sessions to another engine --- */
 

@@ -47,25 +47,55 @@ static void event_fill(struct engine_event *ev, const struct session *s,
         memcpy(ev->source, s->peer.source, sizeof(ev->source));
 }
 
-void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
-                const char *detail, ...)
+/* Room for one more, filled in but for its detail; NULL: the ring is full. */
+static struct engine_event *event_begin(struct session *s, enum engine_event_type type,
+                                        uint64_t n_frames)
 {
         struct event_ring *ring = &s->worker->engine->events;
         uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
         struct engine_event *ev;
-        va_list args;
 
         s->worker->events_pushed = true;
         if (tail - __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) == ENGINE_EVENT_RING) {
                 __atomic_store_n(&ring->overflowed, true, __ATOMIC_RELEASE);
-                return;
+                return NULL;
         }
         ev = &ring->events[tail % ENGINE_EVENT_RING];
         event_fill(ev, s, type, n_frames);
+        return ev;
+}
+
+static void event_publish(struct session *s)
+{
+        struct event_ring *ring = &s->worker->engine->events;
+
+        __atomic_store_n(&ring->tail, __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) + 1,
+                         __ATOMIC_RELEASE);
+}
+
+void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
+                const char *detail, ...)
+{
+        struct engine_event *ev = event_begin(s, type, n_frames);
+        va_list args;
+
+        if (!ev)
+                return;
         va_start(args, detail);
         (void)vsnprintf(ev->detail, sizeof(ev->detail), detail, args);
         va_end(args);
-        __atomic_store_n(&ring->tail, tail + 1, __ATOMIC_RELEASE);
+        event_publish(s);
+}
+
+void event_push_over(struct session *s, enum engine_event_type type, const char *detail)
+{
+        struct engine_event *ev = event_begin(s, type, s->queue.n_frames);
+
+        if (!ev)
+                return;
+        ev->over = true;
+        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", detail);
+        event_publish(s);
 }
 
 void event_flush(struct worker *w)

@@ -148,7 +148,14 @@ int event_ring_init(struct event_ring *ring);
 void event_ring_done(struct event_ring *ring);
 _printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
                                const char *detail, ...);
+/* The one that ends a session. */
+void event_push_over(struct session *s, enum engine_event_type type, const char *detail);
 void event_flush(struct worker *w);
+
+/* inspect.c: one visit, on the worker; not if the visitor has gone. */
+struct inspection;
+void inspection_run(struct inspection *i, struct engine *engine);
+struct inspection *inspection_unref(struct inspection *i);
 
 /* migrate.c uses what session.c makes */
 int session_alloc(struct engine *engine, const struct transport_peer *peer, const char *listener,

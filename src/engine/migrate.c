@@ -10,7 +10,7 @@
 #include "engine/internal.h"
 
 #define RECORD_MAGIC UINT64_C(0x3154535355425254)
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 /* --- Out --- */
 
@@ -52,6 +52,7 @@ static void put_who(struct record_writer *rec, const struct session *s)
         record_put_number(rec, s->hung_up);
         record_put_number(rec, s->lingering);
         record_put_number(rec, s->announced);
+        record_put_number(rec, s->connected_at);
 }
 
 static void put_clocks(struct record_writer *rec, const struct session *s)
@@ -78,6 +79,9 @@ static void put_counters(struct record_writer *rec, const struct session *s)
         record_put_number(rec, s->counters.w_frames);
         record_put_number(rec, s->counters.w_bytes);
         record_put_number(rec, s->counters.dropped);
+        record_put_number(rec, s->counters.queue_frames_max);
+        record_put_number(rec, s->counters.queue_bytes_max);
+        record_put_number(rec, s->pace.total);
         record_put_number(rec, s->slow_dropped);
 }
 
@@ -247,6 +251,7 @@ static int get_who(struct record_reader *rec, struct engine *e, int fd, struct s
         s->hung_up = record_get_number(rec);
         s->lingering = record_get_number(rec);
         s->announced = record_get_number(rec);
+        s->connected_at = record_get_number(rec);
         *ret = s;
         return 0;
 }
@@ -275,6 +280,9 @@ static void get_counters(struct record_reader *rec, struct session *s)
         s->counters.w_frames = record_get_number(rec);
         s->counters.w_bytes = record_get_number(rec);
         s->counters.dropped = record_get_number(rec);
+        s->counters.queue_frames_max = record_get_number(rec);
+        s->counters.queue_bytes_max = record_get_number(rec);
+        s->pace.total = record_get_number(rec);
         s->slow_dropped = record_get_number(rec);
 }
 
@@ -525,6 +533,8 @@ static void import_link(struct session *s)
                 if (to && to->queue_full)
                         pace_link(s, to);
         }
+        if (s->n_import_waits > 0 && !session_is_paused(s))
+                s->pace.total += s->worker->now - s->pace.since;
         free(s->import_waits);
         s->import_waits = NULL;
         s->n_import_waits = 0;

@@ -67,10 +67,22 @@ static void pause_end(struct session *s)
         uint64_t now = s->worker->now;
 
         pause_charge(s);
+        s->pace.total += now - s->pace.since;
         s->frame_at = now;
         if (s->body_since)
                 s->body_since = now;
         worker_run_later(s);
+}
+
+uint64_t pace_total(const struct session *s)
+{
+        return s->pace.total + (session_is_paused(s) ? s->worker->now - s->pace.since : 0);
+}
+
+/* May lie below zero until a pause under way has ended: what it has lasted so far is taken off. */
+void pace_reset_total(struct session *s)
+{
+        s->pace.total -= pace_total(s);
 }
 
 /* Without memory for it there is no pause. */
@@ -154,6 +166,10 @@ void pace_grown(struct session *to)
 
         if (to->queue.n_frames >= config->queue_frames || to->queue.n_bytes >= config->queue_bytes)
                 to->queue_full = true;
+        if (to->queue.n_frames > to->counters.queue_frames_max)
+                to->counters.queue_frames_max = to->queue.n_frames;
+        if (to->queue.n_bytes > to->counters.queue_bytes_max)
+                to->counters.queue_bytes_max = to->queue.n_bytes;
 }
 
 void pace_shrunk(struct session *to)
@@ -169,6 +185,20 @@ void pace_shrunk(struct session *to)
         to->queue_full = false;
         to->striking = false;
         pace_wake_waiters(to);
+}
+
+void pace_configured(struct session *s, const struct engine_config *before)
+{
+        const struct engine_config *config = &s->worker->engine->config;
+        struct pace *p = &s->pace;
+
+        if (config->slow_policy != before->slow_policy)
+                s->striking = false;
+        if (!queue_is_empty(&s->queue))
+                pace_grown(s);
+        pace_shrunk(s);
+        if (session_is_paused(s) && p->deadline != NSEC_INFINITY)
+                p->deadline = MIN(p->deadline, s->worker->now + config->slow_pace);
 }
 
 /* A queue that only waits for the end of the pass is written now. */

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct engine_config;
 struct session;
 struct worker;
 
@@ -27,6 +28,7 @@ struct pace {
         struct wait_list waits;
         uint64_t since;       /* when the pause began */
         uint64_t deadline;    /* when the policy strikes; NSEC_INFINITY: never */
+        uint64_t total;       /* nanoseconds of all pauses that have ended */
         bool budgeted;        /* this pause counts in the ledger */
         bool kept;            /* a frame waits for this pause to end, at the front of the input */
         bool refuse;          /* that frame is refused: its receiver was struck */
@@ -57,6 +59,12 @@ void pace_shrunk(struct session *to);
 void pace_expired(struct session *from);
 /* Both sides of all waits of a session that ends. */
 void pace_forget(struct session *s);
+
+/* Nanoseconds that this sender was paused so far, a pause under way included; and from now on. */
+uint64_t pace_total(const struct session *s);
+void pace_reset_total(struct session *s);
+/* The limits have changed: who is full by the new ones, and how long may a pause still be? */
+void pace_configured(struct session *s, const struct engine_config *before);
 
 /* One frame to this receiver was lost. */
 void pace_count_drop(struct session *to, uint64_t n);

@@ -17,6 +17,7 @@ int session_alloc(struct engine *engine, const struct transport_peer *peer, cons
                 return -ENOMEM;
         }
         s->id = __atomic_add_fetch(&engine->next_id, 1, __ATOMIC_RELAXED);
+        s->connected_at = clock_nsec(CLOCK_REALTIME);
         s->worker = &engine->worker;
         s->fd = -1;
         s->kind = peer->kind;
@@ -143,7 +144,7 @@ static void session_tell(struct session *s, enum engine_event_type type, const c
         if (type == ENGINE_EVENT_REFUSED)
                 counter_add(&c->refused, 1);
         if (reason && (s->name || type != ENGINE_EVENT_GONE))
-                event_push(s, type, s->queue.n_frames, "%s", reason);
+                event_push_over(s, type, reason);
 }
 
 void session_drain(struct session *s, enum engine_event_type type, const char *reason)
@@ -326,6 +327,32 @@ uint64_t session_next_deadline(const struct session *s)
         if (s->slow_dropped)
                 at = MIN(at, s->slow_reported_at + NSEC_PER_SEC);
         return at;
+}
+
+/* From a shorter timeout on, no clock began to run before now. */
+static void session_restart_clocks(struct session *s, uint64_t timeout)
+{
+        uint64_t now = s->worker->now;
+
+        s->deadline = MIN(s->deadline, now + timeout);
+        s->ping_at = MIN(s->ping_at, now + timeout / 2);
+        s->frame_at = s->write_since = now;
+        if (s->body_since)
+                s->body_since = now;
+}
+
+void session_configured(struct session *s, const struct engine_config *before)
+{
+        uint64_t timeout = s->worker->engine->config.timeout;
+
+        if (s->state == SESSION_DEAD)
+                return;
+        if (timeout < before->timeout)
+                session_restart_clocks(s, timeout);
+        else if (!s->worker->stopping)
+                s->deadline += timeout - before->timeout;
+        pace_configured(s, before);
+        worker_arm(s, session_next_deadline(s));
 }
 
 /* Nothing came for too long. Its last bytes may wait in the socket, where a busy worker has not

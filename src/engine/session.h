@@ -35,9 +35,10 @@ enum session_state {
         SESSION_DEAD,     /* nothing goes out any more */
 };
 
-/* Counters of one client, written by its worker only. */
+/* Counters of one client, written and read by its worker only. */
 struct session_counters {
         uint64_t r_frames, r_bytes, w_frames, w_bytes, dropped;
+        uint64_t queue_frames_max, queue_bytes_max; /* the most that waited for it */
 };
 
 /* What has been read and not handled. */
@@ -122,6 +123,7 @@ struct session {
         uint64_t *import_waits; /* ids of those it waits for, while sessions are imported */
         size_t n_import_waits;
 
+        uint64_t connected_at; /* CLOCK_REALTIME */
         struct transport_peer peer;
         char *listener;
 
@@ -155,6 +157,9 @@ void session_write(struct session *s);
 void session_mark_unwritten(struct session *s);
 /* Looks at every deadline. */
 void session_check_timers(struct session *s);
+/* The engine's configuration has changed. Nobody is ended by that alone: where the timeout became
+ * shorter, every clock has one new timeout from now on. */
+void session_configured(struct session *s, const struct engine_config *before);
 /* The earliest moment at which there may be something to do. */
 uint64_t session_next_deadline(const struct session *s);
 

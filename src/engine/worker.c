@@ -54,6 +54,7 @@ void worker_done(struct worker *w)
         while ((r = STAILQ_FIRST(&w->requests))) {
                 STAILQ_REMOVE_HEAD(&w->requests, link);
                 session_free(r->session);
+                inspection_unref(r->inspection);
                 free(r);
         }
         pace_trim(w);
@@ -80,9 +81,15 @@ int request_new(enum request_type type, size_t data_size, struct request **ret)
         return 0;
 }
 
-void worker_post(struct worker *w, struct request *request)
+void worker_wake(struct worker *w)
 {
         static const uint64_t one = 1;
+
+        (void)!write(w->wake_fd, &one, sizeof(one));
+}
+
+void worker_post(struct worker *w, struct request *request)
+{
         bool first;
 
         pthread_mutex_lock(&w->requests_lock);
@@ -90,7 +97,7 @@ void worker_post(struct worker *w, struct request *request)
         STAILQ_INSERT_TAIL(&w->requests, request, link);
         pthread_mutex_unlock(&w->requests_lock);
         if (first)
-                (void)!write(w->wake_fd, &one, sizeof(one));
+                worker_wake(w);
 }
 
 static void worker_stop(struct worker *w, bool announce)
@@ -116,6 +123,18 @@ static void request_adopt(struct worker *w, struct session *s)
                 session_start(s);
 }
 
+static void worker_configure(struct worker *w, const struct engine_config *config)
+{
+        struct engine_config before = w->engine->config;
+        struct session *s;
+
+        w->engine->config = *config;
+        accounts_set_limits(w->engine->accounts, config->max_connections_per_user,
+                            config->queue_memory_max, config->queue_memory_max / 2);
+        LIST_FOREACH (s, &w->sessions, link)
+                session_configured(s, &before);
+}
+
 static void worker_serve(struct worker *w, struct request *r)
 {
         struct session *s;
@@ -130,7 +149,7 @@ static void worker_serve(struct worker *w, struct request *r)
                         session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
                 break;
         case REQUEST_CONFIGURE:
-                w->engine->config = r->config;
+                worker_configure(w, &r->config);
                 break;
         case REQUEST_SEND:
                 broker_send(w->engine, r->kind, r->data, r->target_len,
@@ -144,6 +163,10 @@ static void worker_serve(struct worker *w, struct request *r)
                 break;
         case REQUEST_QUIESCE:
                 w->quiet = true;
+                break;
+        case REQUEST_INSPECT:
+                inspection_run(r->inspection, w->engine);
+                inspection_unref(r->inspection);
                 break;
         }
 }

@@ -44,8 +44,10 @@ struct request {
                 REQUEST_WARN,
                 REQUEST_STOP,
                 REQUEST_QUIESCE,
+                REQUEST_INSPECT,
         } type;
         struct session *session;
+        struct inspection *inspection;
         uint64_t id;
         struct engine_config config;
         enum engine_send_kind kind;
@@ -98,6 +100,8 @@ int worker_timeout(const struct worker *w);
 
 /* From any thread. The worker frees the request. */
 void worker_post(struct worker *w, struct request *request);
+/* Makes it do a pass. */
+void worker_wake(struct worker *w);
 int request_new(enum request_type type, size_t data_size, struct request **ret);
 
 /* Carries out what was posted. */

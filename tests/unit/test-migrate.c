@@ -240,6 +240,55 @@ static void subscriptions_exclusions_and_secondaries_move(void **state)
         bed_close(&bed);
 }
 
+static struct engine_client_info info_of(struct bed *bed, const char *name)
+{
+        struct engine_client_info info;
+
+        assert_int_equal(engine_find_client(bed->engine, name, strlen(name), &info), 0);
+        return info;
+}
+
+/* a is paused for b, and stays so. */
+static void what_a_client_has_cost_moves(void **state)
+{
+        static const uint8_t body[2002] = "b";
+        struct engine_client_info a_before, a_after, b_before, b_after;
+        struct engine_config config;
+        struct peer a, b;
+        struct bed bed;
+
+        bed_config(&config);
+        config.queue_frames = 8;
+        config.slow_pace = 3600 * NSEC_PER_SEC;
+        bed_open(&bed, &config);
+        a = bed_join(&bed, "a");
+        b = bed_join(&bed, "b");
+        while (info_of(&bed, "b").queue_frames < 8) {
+                peer_send(&a, WIRE_OP_MESSAGE, body, sizeof(body));
+                bed_settle(&bed);
+        }
+        peer_send(&a, WIRE_OP_MESSAGE, body, sizeof(body));
+        bed_settle(&bed);
+        usleep(2000);
+        engine_ping(bed.engine); /* time passes for the engine, too */
+        bed_settle(&bed);
+        a_before = info_of(&bed, "a");
+        b_before = info_of(&bed, "b");
+        assert_true(a_before.paced >= 2 * NSEC_PER_MSEC);
+        migrate(&bed);
+        a_after = info_of(&bed, "a");
+        b_after = info_of(&bed, "b");
+        assert_true(a_after.paced >= a_before.paced);
+        assert_true(a_after.paced < a_before.paced + 60 * NSEC_PER_SEC);
+        assert_int_equal(a_after.connected_at, a_before.connected_at);
+        assert_true(a_after.connected_at > 0);
+        assert_int_equal(b_after.queue_frames_max, 8);
+        assert_int_equal(b_after.queue_bytes_max, b_before.queue_bytes_max);
+        peer_close(&a);
+        peer_close(&b);
+        bed_close(&bed);
+}
+
 /* Every cut of a record is refused, and nothing of it stays. */
 struct cut {
         struct engine *to;
@@ -288,6 +337,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_handshake_goes_on),
                 cmocka_unit_test(subscriptions_exclusions_and_secondaries_move),
+                cmocka_unit_test(what_a_client_has_cost_moves),
                 cmocka_unit_test(a_cut_record_is_refused),
                 cmocka_unit_test(a_storm_survives_many_moves),
         };
