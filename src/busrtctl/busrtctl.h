@@ -13,12 +13,20 @@
 #define EXIT_USAGE 2
 
 /* The options before the verb. */
+enum bus_choice {
+        BUS_AUTO,
+        BUS_SYSTEM, /* --system: the system's broker */
+        BUS_USER,   /* --user: that of this user's service manager */
+};
+
 struct settings {
-        const char *address; /* NULL: the default */
-        const char *name;    /* of this client; NULL: busrtctl.HOST.PID */
-        uint64_t timeout;    /* microseconds */
-        bool json;           /* --json */
-        bool color;          /* stdout is a terminal, and NO_COLOR and --no-color are not there */
+        const char *address;  /* NULL: the default */
+        const char *instance; /* --instance: busrtd@NAME's; NULL: none */
+        enum bus_choice bus;
+        const char *name; /* of this client; NULL: busrtctl.HOST.PID */
+        uint64_t timeout; /* microseconds */
+        bool json;        /* --json */
+        bool color;       /* stdout is a terminal, and NO_COLOR and --no-color are not there */
 };
 
 /* argv[0] is the verb; returns the exit status. Each verb parses its own options and prints its own

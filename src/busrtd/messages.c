@@ -32,6 +32,13 @@
 #define ID_CONNECTION_REFUSED "2f2721c8f7b84061ba6a973b305a02aa"
 #define ID_FIFO_LINE "1865ba91e12948ed81ca8fbe3c199d77"
 #define ID_FIFO_FAILED "d6a728e83891437485b0557fb03f2fa7"
+#define ID_BUS_MISSING "941797fe7a5c475eae71516c71f5bd9e"
+#define ID_BUS_TAKEN "773acf7e951f445792845667cb53dfea"
+#define ID_BUS_LOST "e9ed5faae7d148dbbfa6b5744d22c712"
+#define ID_DENIED "88381eef040f455b93349cc71dabd7fe"
+#define ID_GRANTED "54e7ea83a46d44138925b9fff36fc49e"
+#define ID_WORKER_STALLED "adb4b3dcf2bc4a3ea0592ec69281fe66"
+#define ID_WORKER_RESUMED "bd5cc19ed312478daf8d1c5fe59e4355"
 #define ID_SUPPRESSED "d9a5b9203ded4e96bf9c641bfec3925e"
 #define ID_RECORDS_LOST "5dc96898b54c47baa18c5fc2fc3f80d7"
 
@@ -316,6 +323,97 @@ void message_fifo_failed(struct log_record *ret, const char *path, int error)
 
         say(ret, LOG_ERR, ID_FIFO_FAILED, "FIFO %s is read no more: %s",
             text_visible(path, visible, sizeof(visible)), strerrordesc_np(-error));
+}
+
+/* --- Administration --- */
+
+void message_bus_missing(struct log_record *ret, const char *name, const char *why)
+{
+        char visible[256];
+
+        say(ret, LOG_INFO, ID_BUS_MISSING,
+            "%s is not on D-Bus (%s): all else works, and it is taken as soon as it can be", name,
+            text_visible(why, visible, sizeof(visible)));
+        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+}
+
+void message_bus_taken(struct log_record *ret, const char *name)
+{
+        say(ret, LOG_INFO, ID_BUS_TAKEN, "managed on D-Bus as %s", name);
+}
+
+void message_bus_lost(struct log_record *ret, const char *name, const char *why)
+{
+        char visible[256];
+
+        say(ret, LOG_WARNING, ID_BUS_LOST,
+            "%s is no more on D-Bus (%s): the bus goes on, and the name is taken again as soon as "
+            "it can be",
+            name, text_visible(why, visible, sizeof(visible)));
+        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+}
+
+static void set_request(struct log_record *ret, const struct admin_request *request)
+{
+        ret->has_uid = request->has_uid;
+        ret->uid = request->uid;
+        ret->pid = request->pid;
+        (void)strlcpy(ret->action, request->action, sizeof(ret->action));
+        (void)strlcpy(ret->sender, request->sender, sizeof(ret->sender));
+        (void)strlcpy(ret->client, request->client, sizeof(ret->client));
+}
+
+/* `user 1000, process 4711` */
+static void describe_request(const struct admin_request *request, char *out, size_t size)
+{
+        if (request->has_uid && request->pid)
+                (void)snprintf(out, size, "user %u, process %d", (unsigned)request->uid,
+                               (int)request->pid);
+        else if (request->has_uid)
+                (void)snprintf(out, size, "user %u", (unsigned)request->uid);
+        else
+                (void)snprintf(out, size, "%s", "somebody");
+}
+
+void message_denied(struct log_record *ret, const struct admin_request *request, const char *why)
+{
+        char who[64], what[256], visible[256];
+
+        describe_request(request, who, sizeof(who));
+        say(ret, LOG_WARNING, ID_DENIED, "%s may not %s: %s", who,
+            text_visible(request->what, what, sizeof(what)),
+            text_visible(why, visible, sizeof(visible)));
+        set_request(ret, request);
+        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+}
+
+void message_granted(struct log_record *ret, const struct admin_request *request)
+{
+        char who[64], what[256];
+
+        describe_request(request, who, sizeof(who));
+        say(ret, LOG_NOTICE, ID_GRANTED, "%s was let %s", who,
+            text_visible(request->what, what, sizeof(what)));
+        set_request(ret, request);
+}
+
+/* --- The watchdog --- */
+
+void message_worker_stalled(struct log_record *ret, uint64_t since)
+{
+        char duration[TEXT_NUMBER_MAX];
+
+        say(ret, LOG_CRIT, ID_WORKER_STALLED,
+            "the worker has stood still for %s: the watchdog is not fed any more",
+            text_duration(since, duration));
+}
+
+void message_worker_resumed(struct log_record *ret, uint64_t since)
+{
+        char duration[TEXT_NUMBER_MAX];
+
+        say(ret, LOG_NOTICE, ID_WORKER_RESUMED, "the worker goes on, after %s",
+            text_duration(since, duration));
 }
 
 /* --- The log itself --- */

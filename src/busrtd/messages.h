@@ -40,6 +40,29 @@ void message_connection_refused(struct log_record *ret, const char *listener,
 void message_fifo_line(struct log_record *ret, const char *path, const char *why);
 void message_fifo_failed(struct log_record *ret, const char *path, int error);
 
+/* org.busrt1 on D-Bus: not there at the start, taken (again), lost. why: a phrase. */
+void message_bus_missing(struct log_record *ret, const char *name, const char *why);
+void message_bus_taken(struct log_record *ret, const char *name);
+void message_bus_lost(struct log_record *ret, const char *name, const char *why);
+
+/* What somebody asked of an administrator's matters, on D-Bus or of `.broker`. */
+struct admin_request {
+        const char *action; /* polkit's, "org.busrt1.disconnect" */
+        const char *what;   /* completes "may not ..." and "was let ...": `disconnect client "a"` */
+        const char *client; /* whom it is about; "" */
+        const char *sender; /* ":1.42" on D-Bus, or the name of the client that asked `.broker` */
+        bool has_uid;
+        uid_t uid;
+        pid_t pid; /* 0: not known */
+};
+void message_denied(struct log_record *ret, const struct admin_request *request, const char *why);
+/* For what changed something. */
+void message_granted(struct log_record *ret, const struct admin_request *request);
+
+/* The watchdog. Times are nanoseconds. */
+void message_worker_stalled(struct log_record *ret, uint64_t since);
+void message_worker_resumed(struct log_record *ret, uint64_t since);
+
 /* The log itself. n records of whom, and the dropped frames that they told of. */
 void message_suppressed(struct log_record *ret, const char *who, uint64_t n, uint64_t frames);
 void message_records_lost(struct log_record *ret, uint64_t n);
