@@ -184,20 +184,46 @@ int engine_configure(struct engine *engine, const struct engine_config *config)
         return engine_post(engine, REQUEST_CONFIGURE, (struct request){.config = *config});
 }
 
+/* A request with bytes in two parts. */
+static int request_new_with(enum request_type type, const void *first, size_t first_len,
+                            const void *second, size_t second_len, struct request **ret)
+{
+        int r = request_new(type, first_len + second_len, ret);
+
+        if (r < 0)
+                return r;
+        (*ret)->target_len = first_len;
+        (*ret)->payload_len = second_len;
+        memcpy((*ret)->data, first, first_len);
+        if (second_len > 0)
+                memcpy((*ret)->data + first_len, second, second_len);
+        return 0;
+}
+
 int engine_send(struct engine *engine, enum engine_send_kind kind, const char *target,
                 size_t target_len, const void *payload, size_t payload_len)
 {
-        struct request *r;
-        int ret = request_new(REQUEST_SEND, target_len + payload_len, &r);
+        struct request *request;
+        int r = request_new_with(REQUEST_SEND, target, target_len, payload, payload_len, &request);
 
-        if (ret < 0)
-                return ret;
-        r->kind = kind;
-        r->target_len = target_len;
-        r->payload_len = payload_len;
-        memcpy(r->data, target, target_len);
-        memcpy(r->data + target_len, payload, payload_len);
-        worker_post(&engine->worker, r);
+        if (r < 0)
+                return r;
+        request->kind = kind;
+        worker_post(&engine->worker, request);
+        return 0;
+}
+
+int engine_reply_later(struct engine *engine, uint64_t id, const void *head, size_t head_len,
+                       const void *body, size_t body_len, bool realtime)
+{
+        struct request *request;
+        int r = request_new_with(REQUEST_REPLY, head, head_len, body, body_len, &request);
+
+        if (r < 0)
+                return r;
+        request->id = id;
+        request->realtime = realtime;
+        worker_post(&engine->worker, request);
         return 0;
 }
 

@@ -82,6 +82,11 @@ int engine_disconnect(struct engine *engine, uint64_t id);
  * -ENOMEM. It ends nobody by itself: where the timeout became shorter, every clock has one new
  * timeout from then on. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
+/* A service's reply to the session of that id that comes later than its callback. Who has gone
+ * meanwhile gets nothing. Several come in the order of the calls, and may come behind what
+ * engine_reply() was given later. The bytes are copied. -ENOMEM. */
+int engine_reply_later(struct engine *engine, uint64_t id, const void *head, size_t head_len,
+                       const void *body, size_t body_len, bool realtime);
 /* Makes the worker do a pass soon, also when nothing happens: then counters.passes moves. */
 int engine_ping(struct engine *engine);
 
@@ -153,8 +158,8 @@ int engine_event_next(struct engine *engine, struct engine_event *ret);
 struct session; /* one connection */
 
 struct engine_service {
-        /* A message to `.broker`. It was acknowledged already. reply with engine_reply() now, not
-         * later. */
+        /* A message to `.broker`. It was acknowledged already. Reply with engine_reply() now, or
+         * with engine_reply_later() to the id of the session. */
         void (*message)(struct engine *engine, struct session *from, const uint8_t *payload,
                         size_t len, bool realtime, void *userdata);
         void *userdata;
@@ -189,6 +194,8 @@ struct engine_client_info {
         uint64_t paced; /* how long it was paused as a sender in all, a pause under way included */
         size_t instances; /* 1 + secondaries */
 };
+/* The one that called. */
+void engine_get_caller(const struct session *from, struct engine_client_info *ret);
 /* Every registered client in no order, `.broker` among them, until fn returns non-zero, which is
  * returned. */
 int engine_foreach_client(struct engine *engine,

@@ -158,6 +158,11 @@ static void info_of(const struct session *s, struct engine_client_info *ret)
         };
 }
 
+void engine_get_caller(const struct session *from, struct engine_client_info *ret)
+{
+        info_of(from, ret);
+}
+
 int engine_foreach_client(struct engine *engine,
                           int (*fn)(const struct engine_client_info *info, void *userdata),
                           void *userdata)

@@ -135,18 +135,32 @@ static void worker_configure(struct worker *w, const struct engine_config *confi
                 session_configured(s, &before);
 }
 
+/* `.broker` has no connection that could end. */
+static void request_disconnect(struct worker *w, uint64_t id)
+{
+        struct session *s = registry_find_id(&w->engine->registry, id);
+
+        if (s && s->kind != TRANSPORT_INTERNAL)
+                session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
+}
+
+static void request_reply(struct worker *w, const struct request *r)
+{
+        struct session *s = registry_find_id(&w->engine->registry, r->id);
+
+        if (s)
+                engine_reply(w->engine, s, r->data, r->target_len, r->data + r->target_len,
+                             r->payload_len, r->realtime);
+}
+
 static void worker_serve(struct worker *w, struct request *r)
 {
-        struct session *s;
-
         switch (r->type) {
         case REQUEST_ADOPT:
                 request_adopt(w, r->session);
                 break;
         case REQUEST_DISCONNECT:
-                s = registry_find_id(&w->engine->registry, r->id);
-                if (s)
-                        session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
+                request_disconnect(w, r->id);
                 break;
         case REQUEST_CONFIGURE:
                 worker_configure(w, &r->config);
@@ -154,6 +168,9 @@ static void worker_serve(struct worker *w, struct request *r)
         case REQUEST_SEND:
                 broker_send(w->engine, r->kind, r->data, r->target_len,
                             (uint8_t *)r->data + r->target_len, r->payload_len);
+                break;
+        case REQUEST_REPLY:
+                request_reply(w, r);
                 break;
         case REQUEST_WARN:
                 broker_announce(w->engine, ".broker/warn", "shutdown", NULL, 0);

@@ -41,6 +41,7 @@ struct request {
                 REQUEST_DISCONNECT,
                 REQUEST_CONFIGURE,
                 REQUEST_SEND,
+                REQUEST_REPLY,
                 REQUEST_WARN,
                 REQUEST_STOP,
                 REQUEST_QUIESCE,
@@ -51,9 +52,9 @@ struct request {
         uint64_t id;
         struct engine_config config;
         enum engine_send_kind kind;
-        bool announce;
+        bool announce, realtime;
         size_t target_len, payload_len;
-        char data[]; /* target, payload */
+        char data[]; /* target, payload; of a reply its head and body */
 };
 STAILQ_HEAD(request_list, request);
 
