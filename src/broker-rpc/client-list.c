@@ -4,6 +4,7 @@
  * and put together. All memory is in three growing arrays, freed when the list is done.
  */
 #include "basic/macro.h"
+#include "broker-rpc/client-details.h"
 #include "broker-rpc/client-list.h"
 #include "broker-rpc/pack.h"
 
@@ -13,7 +14,9 @@ struct entry {
 };
 
 struct list {
-        struct filter *filter;
+        struct engine *engine;
+        struct filter *filter; /* of client.list */
+        bool masks;            /* of an administrator's list: with them */
         msgpack_sbuffer records;
         msgpack_packer packer; /* into records */
         struct entry *entries;
@@ -63,6 +66,7 @@ static int pack_client(struct list *l, const struct engine_client_info *info, si
         return r < 0 ? -ENOMEM : 0;
 }
 
+/* For client.list: primaries, as the reference shows them. */
 static int add_client(const struct engine_client_info *info, void *userdata)
 {
         struct list *l = userdata;
@@ -82,6 +86,25 @@ static int add_client(const struct engine_client_info *info, void *userdata)
         entry->offset = l->records.size;
         entry->name_len = name_len;
         r = pack_client(l, info, name_len, &entry->name);
+        entry->len = l->records.size - entry->offset;
+        return r;
+}
+
+/* For an administrator: all but `.broker`. */
+static int add_details(const struct engine_client_info *info, void *userdata)
+{
+        struct list *l = userdata;
+        struct entry *entry;
+        int r;
+
+        if (info->kind == TRANSPORT_INTERNAL)
+                return 0;
+        r = add_entry(l, &entry);
+        if (r < 0)
+                return r;
+        entry->offset = l->records.size;
+        entry->name_len = strlen(info->name);
+        r = client_details_pack(l->engine, info, l->masks, &l->records, &entry->name);
         entry->len = l->records.size - entry->offset;
         return r;
 }
@@ -114,13 +137,28 @@ static int put_together(struct list *l, msgpack_sbuffer *ret)
         return r < 0 ? -ENOMEM : 0;
 }
 
-int client_list_pack(struct engine *engine, struct filter *filter, msgpack_sbuffer *ret)
+static int list_clients(struct list *l,
+                        int (*add)(const struct engine_client_info *info, void *userdata),
+                        msgpack_sbuffer *ret)
 {
-        _cleanup_(list_done) struct list l = {.filter = filter};
         int r;
 
-        msgpack_sbuffer_init(&l.records);
-        msgpack_packer_init(&l.packer, &l.records, msgpack_sbuffer_write);
-        r = engine_foreach_client(engine, add_client, &l);
-        return r < 0 ? r : put_together(&l, ret);
+        msgpack_sbuffer_init(&l->records);
+        msgpack_packer_init(&l->packer, &l->records, msgpack_sbuffer_write);
+        r = engine_foreach_client(l->engine, add, l);
+        return r < 0 ? r : put_together(l, ret);
+}
+
+int client_list_pack(struct engine *engine, struct filter *filter, msgpack_sbuffer *ret)
+{
+        _cleanup_(list_done) struct list l = {.engine = engine, .filter = filter};
+
+        return list_clients(&l, add_client, ret);
+}
+
+int client_list_pack_details(struct engine *engine, bool masks, msgpack_sbuffer *ret)
+{
+        _cleanup_(list_done) struct list l = {.engine = engine, .masks = masks};
+
+        return list_clients(&l, add_details, ret);
 }

@@ -1,34 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which call is answered by which method. A method writes its result to a buffer and returns 0, or
- * says what is wrong by a code and a text; the reply is queued in one place.
+ * says what is wrong by a code and a text; the reply is queued in one place. Those for
+ * administrators are in admin.c.
  */
 #include "basic/clock.h"
 #include "basic/macro.h"
 #include "basic/utf8.h"
-#include "broker-rpc/broker-rpc.h"
+#include "broker-rpc/call.h"
 #include "broker-rpc/client-list.h"
 #include "broker-rpc/pack.h"
 #include "broker-rpc/params.h"
-#include "wire/rpc.h"
 
 #define AUTHOR "the busrt authors"
 
-struct broker_rpc {
-        struct engine_service service;
-};
-
-/* One call that is being answered. */
-struct call {
-        struct engine *engine;
-        struct session *from;
-        bool realtime;
-        struct rpc_message request;
-        msgpack_sbuffer result;
-        const char *error; /* static text, may be NULL */
-};
-
-typedef int (*method_fn)(struct call *call); /* 0 or enum rpc_code */
+int call_out_of_memory(struct call *call)
+{
+        call->error = "out of memory";
+        return RPC_CODE_INTERNAL;
+}
 
 /* What memory or the filter says, as a code. */
 static int fail(struct call *call, int r, const char *text)
@@ -36,8 +26,7 @@ static int fail(struct call *call, int r, const char *text)
         call->error = text;
         switch (r) {
         case -ENOMEM:
-                call->error = "out of memory";
-                return RPC_CODE_INTERNAL;
+                return call_out_of_memory(call);
         case -E2BIG:
                 call->error = "filter too expensive";
                 return RPC_CODE_PARSE;
@@ -46,16 +35,14 @@ static int fail(struct call *call, int r, const char *text)
         }
 }
 
+int call_ok(struct call *call)
+{
+        return pack_ok(&call->result) < 0 ? call_out_of_memory(call) : 0;
+}
+
 static int method_test(struct call *call)
 {
-        msgpack_packer pk;
-        int r;
-
-        msgpack_packer_init(&pk, &call->result, msgpack_sbuffer_write);
-        r = msgpack_pack_map(&pk, 1);
-        r = r < 0 ? r : pack_text(&pk, "ok");
-        r = r < 0 ? r : msgpack_pack_true(&pk);
-        return r < 0 ? fail(call, -ENOMEM, NULL) : 0;
+        return call_ok(call);
 }
 
 static int method_info(struct call *call)
@@ -67,7 +54,7 @@ static int method_info(struct call *call)
         r = msgpack_pack_map(&pk, 2);
         r = r < 0 ? r : pack_text_field(&pk, "author", AUTHOR);
         r = r < 0 ? r : pack_text_field(&pk, "version", BUSRT_VERSION);
-        return r < 0 ? fail(call, -ENOMEM, NULL) : 0;
+        return r < 0 ? call_out_of_memory(call) : 0;
 }
 
 static int method_stats(struct call *call)
@@ -85,7 +72,7 @@ static int method_stats(struct call *call)
         r = r < 0 ? r : pack_number_field(&pk, "r_bytes", counters.r_bytes);
         r = r < 0 ? r : pack_number_field(&pk, "w_frames", counters.w_frames);
         r = r < 0 ? r : pack_number_field(&pk, "w_bytes", counters.w_bytes);
-        return r < 0 ? fail(call, -ENOMEM, NULL) : 0;
+        return r < 0 ? call_out_of_memory(call) : 0;
 }
 
 static void filter_freep(struct filter **filter)
@@ -113,13 +100,22 @@ static int method_client_list(struct call *call)
 
 static const struct method {
         const char *name;
-        bool takes_params;
         method_fn fn;
+        bool takes_params;
+        bool for_admin; /* there only with a host */
+        bool acts;      /* it does something also where no reply is wanted */
 } methods[] = {
-        {"test", false, method_test},
-        {"info", false, method_info},
-        {"stats", false, method_stats},
-        {"client.list", true, method_client_list},
+        {"test", method_test},
+        {"info", method_info},
+        {"stats", method_stats},
+        {"client.list", method_client_list, .takes_params = true},
+        {"client.get", method_client_get, .takes_params = true, .for_admin = true},
+        {"client.disconnect", method_client_disconnect, true, true, true},
+        {"reload", method_reload, .for_admin = true, .acts = true},
+        {"config.get", method_config_get, .for_admin = true},
+        {"status", method_status, .for_admin = true},
+        {"log.level", method_log_level, true, true, true},
+        {"stats.reset", method_stats_reset, .for_admin = true, .acts = true},
 };
 
 static bool is_method(const struct rpc_message *request, const char *name)
@@ -128,19 +124,26 @@ static bool is_method(const struct rpc_message *request, const char *name)
                memcmp(request->method, name, request->method_len) == 0;
 }
 
+static const struct method *find_method(const struct call *call)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+                if (is_method(&call->request, methods[i].name))
+                        return !methods[i].for_admin || call->rpc->has_host ? &methods[i] : NULL;
+        return NULL;
+}
+
 static int run(struct call *call)
 {
         const struct rpc_message *request = &call->request;
+        const struct method *method = find_method(call);
 
         if (!utf8_is_valid(request->method, request->method_len))
                 return RPC_CODE_METHOD_NOT_UTF8;
-        for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-                if (is_method(request, methods[i].name)) {
-                        if (request->data_len > 0 && !methods[i].takes_params)
-                                return RPC_CODE_INVALID_PARAMS;
-                        return methods[i].fn(call);
-                }
-        return RPC_CODE_METHOD_NOT_FOUND;
+        if (!method)
+                return RPC_CODE_METHOD_NOT_FOUND;
+        if (request->data_len > 0 && !method->takes_params)
+                return RPC_CODE_INVALID_PARAMS;
+        return method->fn(call);
 }
 
 static void reply(const struct call *call, const void *body, size_t len)
@@ -171,42 +174,69 @@ static void answer(struct call *call)
         }
         msgpack_sbuffer_init(&call->result);
         code = run(call);
-        if (code < 0)
+        if (call->request.id != 0 && code < 0)
                 reply_error(call, code);
-        else
+        else if (call->request.id != 0 && !call->later)
                 reply(call, call->result.data, call->result.size);
         msgpack_sbuffer_destroy(&call->result);
 }
 
-/* No method changes anything, so a call that wants no reply has nothing to do. */
+/* A call that wants no reply is of use only where the method changes something. */
+static bool is_of_use(const struct call *call)
+{
+        const struct method *method;
+
+        if (call->request.id != 0)
+                return true;
+        method = find_method(call);
+        return method && method->acts;
+}
+
 static void on_message(struct engine *engine, struct session *from, const uint8_t *payload,
                        size_t len, bool realtime, void *userdata)
 {
-        struct call call = {.engine = engine, .from = from, .realtime = realtime};
+        struct call call = {.rpc = userdata, .engine = engine, .from = from, .realtime = realtime};
 
         if (rpc_decode(payload, len, &call.request) && call.request.kind == RPC_REQUEST &&
-            call.request.id != 0)
+            is_of_use(&call))
                 answer(&call);
 }
 
 int broker_rpc_new(struct broker_rpc **ret)
 {
         struct broker_rpc *rpc = calloc(1, sizeof(*rpc));
+        int r;
 
         if (!rpc)
                 return -ENOMEM;
         rpc->service = (struct engine_service){.message = on_message, .userdata = rpc};
+        rpc->own_uid = geteuid();
+        r = errands_init(&rpc->errands);
+        if (r < 0) {
+                broker_rpc_free(rpc);
+                return r;
+        }
         *ret = rpc;
         return 0;
 }
 
 struct broker_rpc *broker_rpc_free(struct broker_rpc *rpc)
 {
+        if (!rpc)
+                return NULL;
+        errands_done(&rpc->errands);
         free(rpc);
         return NULL;
 }
 
 void broker_rpc_attach(struct broker_rpc *rpc, struct engine *engine)
 {
+        rpc->engine = engine;
         engine_set_service(engine, &rpc->service);
+}
+
+void broker_rpc_set_host(struct broker_rpc *rpc, const struct broker_rpc_host *host)
+{
+        rpc->host = *host;
+        rpc->has_host = true;
 }

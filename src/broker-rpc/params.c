@@ -144,3 +144,80 @@ int params_parse_filter(const uint8_t *data, size_t len, int64_t *steps, struct 
                 *ret = filter;
         return error;
 }
+
+/* --- Fields --- */
+
+static int find_field(struct reader *r, struct params_field *fields, size_t n,
+                      struct params_field **ret)
+{
+        struct item key;
+        int error = read_item(r, &key);
+
+        if (error < 0)
+                return error;
+        if (key.kind != ITEM_STR)
+                return reader_fail(r, "a key is no text");
+        for (size_t i = 0; i < n; i++)
+                if (strlen(fields[i].key) == key.value &&
+                    memcmp(fields[i].key, key.data, key.value) == 0) {
+                        *ret = &fields[i];
+                        return 0;
+                }
+        return reader_fail(r, "a key is not known");
+}
+
+static int take_value(struct reader *r, const struct item *item, struct params_field *field)
+{
+        bool is_number = item->kind == ITEM_UNSIGNED ||
+                         (item->kind == ITEM_SIGNED && (int64_t)item->value >= 0);
+
+        if (field->type == PARAMS_NUMBER && is_number) {
+                field->number = item->value;
+        } else if (field->type == PARAMS_FLAG &&
+                   (item->kind == ITEM_TRUE || item->kind == ITEM_FALSE)) {
+                field->flag = item->kind == ITEM_TRUE;
+        } else if (field->type == PARAMS_TEXT && item->kind == ITEM_STR) {
+                if (!utf8_is_valid(item->data, item->value))
+                        return reader_fail(r, "a text is not UTF-8");
+                field->text = (const char *)item->data;
+                field->len = item->value;
+        } else
+                return reader_fail(r, "a value is of the wrong kind");
+        return 0;
+}
+
+static int read_field(struct reader *r, struct params_field *fields, size_t n)
+{
+        struct params_field *field;
+        struct item item;
+        int error = find_field(r, fields, n, &field);
+
+        if (error >= 0 && field->seen)
+                error = reader_fail(r, "a key is given twice");
+        if (error >= 0)
+                error = read_item(r, &item);
+        if (error < 0)
+                return error;
+        field->seen = true;
+        field->given = item.kind != ITEM_NIL;
+        return field->given ? take_value(r, &item, field) : 0;
+}
+
+int params_parse_fields(const uint8_t *data, size_t len, struct params_field *fields, size_t n,
+                        const char **ret_error)
+{
+        int64_t steps = INT64_MAX; /* each key may be there once, and its value is one item */
+        struct reader r = {.items = {data, data + len}, .steps = &steps};
+        struct item map;
+        int error = read_item(&r, &map);
+
+        if (error >= 0 && map.kind != ITEM_MAP)
+                error = reader_fail(&r, "parameters are no map");
+        for (uint64_t i = 0; error >= 0 && i < map.value; i++)
+                error = read_field(&r, fields, n);
+        if (error >= 0 && r.items.p < r.items.end)
+                error = reader_fail(&r, "there is something behind the parameters");
+        if (error < 0)
+                *ret_error = r.error;
+        return error;
+}

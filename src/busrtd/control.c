@@ -179,3 +179,21 @@ int control_log_level(const struct control *c)
 {
         return log_max_priority(c->log);
 }
+
+static const char *const level_names[] = {
+        [LOG_ERR] = "err",   [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
+        [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+};
+
+const char *control_log_level_name(int priority)
+{
+        return level_names[MIN(MAX(priority, LOG_ERR), LOG_DEBUG)];
+}
+
+int control_log_level_find(const char *name)
+{
+        for (int i = LOG_ERR; i <= LOG_DEBUG; i++)
+                if (strcmp(level_names[i], name) == 0)
+                        return i;
+        return -EINVAL;
+}

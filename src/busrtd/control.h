@@ -47,3 +47,7 @@ int control_foreach_setting(struct control *c,
 /* LOG_ERR to LOG_DEBUG. */
 void control_set_log_level(struct control *c, int priority);
 int control_log_level(const struct control *c);
+/* "err", "warning", "notice", "info", "debug". */
+const char *control_log_level_name(int priority);
+/* The priority, or -EINVAL: none of these. */
+int control_log_level_find(const char *name);

@@ -15,6 +15,7 @@
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/background.h"
 #include "busrtd/control.h"
+#include "busrtd/control-rpc.h"
 #include "busrtd/daemon.h"
 #include "busrtd/messages.h"
 #include "busrtd/pid-file.h"
@@ -28,7 +29,7 @@ struct daemon {
         const struct options *options; /* of the start */
         struct control control;
         sd_event *loop;
-        sd_event_source *engine_events;
+        sd_event_source *engine_events, *rpc_errands;
         struct log *log;
         struct report *report;
         struct engine *engine;
@@ -215,16 +216,6 @@ static int daemon_open_sockets(struct daemon *d, const struct passed_sockets *pa
         return 0;
 }
 
-static int daemon_start_engine(struct daemon *d)
-{
-        int r = sd_event_add_io(d->loop, &d->engine_events, engine_event_fd(d->engine), EPOLLIN,
-                                on_engine_event, d);
-
-        if (r >= 0)
-                r = engine_start(d->engine);
-        return r < 0 ? daemon_fail(d, "start the engine", r) : 0;
-}
-
 static void daemon_make_control(struct daemon *d)
 {
         control_init(&d->control, d->options);
@@ -234,6 +225,18 @@ static void daemon_make_control(struct daemon *d)
         d->control.log = d->log;
         d->control.report = d->report;
         d->control.max_files = d->max_files;
+}
+
+static int daemon_start_engine(struct daemon *d)
+{
+        int r = sd_event_add_io(d->loop, &d->engine_events, engine_event_fd(d->engine), EPOLLIN,
+                                on_engine_event, d);
+
+        if (r >= 0)
+                r = control_rpc_attach(&d->control, d->loop, d->rpc, &d->rpc_errands);
+        if (r >= 0)
+                r = engine_start(d->engine);
+        return r < 0 ? daemon_fail(d, "start the engine", r) : 0;
 }
 
 static int daemon_write_pid(struct daemon *d)
@@ -265,9 +268,9 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
                 r = daemon_make_engine(d);
         if (r >= 0)
                 r = daemon_open_sockets(d, passed);
+        daemon_make_control(d);
         if (r >= 0)
                 r = daemon_start_engine(d);
-        daemon_make_control(d);
         return r < 0 ? r : daemon_write_pid(d);
 }
 
@@ -291,12 +294,14 @@ static void daemon_finish(struct daemon *d)
         engine_stop(d->engine, !warned);
         while (engine_event_next(d->engine, &event) > 0)
                 report_engine_event(d->report, &event);
+        broker_rpc_finish(d->rpc);
 }
 
 static void daemon_done(struct daemon *d)
 {
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
+        sd_event_source_disable_unref(d->rpc_errands);
         sd_event_source_disable_unref(d->engine_events);
         engine_free(d->engine);
         broker_rpc_free(d->rpc);

@@ -361,9 +361,11 @@ static void set_request(struct log_record *ret, const struct admin_request *requ
         (void)strlcpy(ret->action, request->action, sizeof(ret->action));
         (void)strlcpy(ret->sender, request->sender, sizeof(ret->sender));
         (void)strlcpy(ret->client, request->client, sizeof(ret->client));
+        if (request->source)
+                (void)strlcpy(ret->source, request->source, sizeof(ret->source));
 }
 
-/* `user 1000, process 4711` */
+/* `user 1000, process 4711`; `192.0.2.7:40001` */
 static void describe_request(const struct admin_request *request, char *out, size_t size)
 {
         if (request->has_uid && request->pid)
@@ -372,7 +374,9 @@ static void describe_request(const struct admin_request *request, char *out, siz
         else if (request->has_uid)
                 (void)snprintf(out, size, "user %u", (unsigned)request->uid);
         else
-                (void)snprintf(out, size, "%s", "somebody");
+                (void)strlcpy(out,
+                              request->source && request->source[0] ? request->source : "somebody",
+                              size);
 }
 
 void message_denied(struct log_record *ret, const struct admin_request *request, const char *why)

@@ -51,6 +51,7 @@ struct admin_request {
         const char *what;   /* completes "may not ..." and "was let ...": `disconnect client "a"` */
         const char *client; /* whom it is about; "" */
         const char *sender; /* ":1.42" on D-Bus, or the name of the client that asked `.broker` */
+        const char *source; /* of a TCP client; "" or NULL */
         bool has_uid;
         uid_t uid;
         pid_t pid; /* 0: not known */

@@ -88,6 +88,53 @@ void engine_reply(struct engine *engine, struct session *to, const void *head, s
         }
 }
 
+/* For calls that are not made here. */
+void engine_get_caller(const struct session *from, struct engine_client_info *ret)
+{
+        abort();
+}
+
+int engine_find_client(struct engine *engine, const char *name, size_t len,
+                       struct engine_client_info *ret)
+{
+        abort();
+}
+
+int engine_get_client(struct engine *engine, uint64_t id, struct engine_client_info *ret)
+{
+        abort();
+}
+
+int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusions,
+                                int (*fn)(const char *mask, size_t len, void *userdata),
+                                void *userdata)
+{
+        abort();
+}
+
+int engine_foreach_secondary(struct engine *engine, uint64_t id,
+                             int (*fn)(const char *name, size_t len, void *userdata),
+                             void *userdata)
+{
+        abort();
+}
+
+int engine_disconnect(struct engine *engine, uint64_t id)
+{
+        abort();
+}
+
+void engine_reset_counters(struct engine *engine)
+{
+        abort();
+}
+
+int engine_reply_later(struct engine *engine, uint64_t id, const void *head, size_t head_len,
+                       const void *body, size_t body_len, bool realtime)
+{
+        abort();
+}
+
 static void add_client(struct engine *engine, const char *piece)
 {
         static char names[8][WIRE_NAME_MAX + 1];

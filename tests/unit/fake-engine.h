@@ -24,8 +24,13 @@
 /* Ten times what is promised for any filter. */
 #define CEILING (100 * NSEC_PER_MSEC * SANITIZER_COST)
 
+/* The masks of every client of the table, and the secondaries of each primary. */
+#define FAKE_MASKS "plc/#", "a/+"
+#define FAKE_EXCLUSION "plc/secret"
+#define FAKE_SECONDARY "x%%0"
+
 struct session {
-        int unused;
+        struct engine_client_info info;
 };
 
 struct engine {
@@ -40,6 +45,9 @@ struct engine {
         size_t reply_len;
         const void *body; /* where it was */
         bool realtime;
+        uint64_t disconnected; /* the last id */
+        size_t n_disconnected, n_reset;
+        bool without_memory; /* for requests to the worker */
 };
 
 void engine_set_service(struct engine *engine, const struct engine_service *service)
@@ -82,6 +90,78 @@ void engine_reply(struct engine *engine, struct session *to, const void *head, s
                 memcpy(engine->reply + head_len, body, body_len);
         engine->body = body;
         engine->realtime = realtime;
+}
+
+void engine_get_caller(const struct session *from, struct engine_client_info *ret)
+{
+        *ret = from->info;
+}
+
+int engine_find_client(struct engine *engine, const char *name, size_t len,
+                       struct engine_client_info *ret)
+{
+        for (size_t i = 0; i < engine->n_clients; i++)
+                if (strlen(engine->clients[i].name) == len &&
+                    memcmp(engine->clients[i].name, name, len) == 0) {
+                        *ret = engine->clients[i];
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+int engine_get_client(struct engine *engine, uint64_t id, struct engine_client_info *ret)
+{
+        for (size_t i = 0; i < engine->n_clients; i++)
+                if (engine->clients[i].id == id) {
+                        *ret = engine->clients[i];
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusions,
+                                int (*fn)(const char *mask, size_t len, void *userdata),
+                                void *userdata)
+{
+        static const char *const masks[] = {FAKE_MASKS};
+        int r = 0;
+
+        if (exclusions)
+                return fn(FAKE_EXCLUSION, strlen(FAKE_EXCLUSION), userdata);
+        for (size_t i = 0; i < ARRAY_SIZE(masks) && r == 0; i++)
+                r = fn(masks[i], strlen(masks[i]), userdata);
+        return r;
+}
+
+int engine_foreach_secondary(struct engine *engine, uint64_t id,
+                             int (*fn)(const char *name, size_t len, void *userdata),
+                             void *userdata)
+{
+        return fn(FAKE_SECONDARY, strlen(FAKE_SECONDARY), userdata);
+}
+
+int engine_disconnect(struct engine *engine, uint64_t id)
+{
+        if (engine->without_memory)
+                return -ENOMEM;
+        engine->disconnected = id;
+        engine->n_disconnected++;
+        return 0;
+}
+
+void engine_reset_counters(struct engine *engine)
+{
+        engine->n_reset++;
+}
+
+int engine_reply_later(struct engine *engine, uint64_t id, const void *head, size_t head_len,
+                       const void *body, size_t body_len, bool realtime)
+{
+        if (engine->without_memory)
+                return -ENOMEM;
+        assert_int_equal(id, engine->caller.info.id);
+        engine_reply(engine, &engine->caller, head, head_len, body, body_len, realtime);
+        return 0;
 }
 
 static struct engine bus;
