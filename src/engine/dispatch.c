@@ -55,7 +55,15 @@ static enum wire_result topic_handle(struct session *s, uint8_t op, const char *
         if (!text_within_limits(s, &mask_topic, topic, len))
                 return WIRE_DATA;
         r = topic_apply(s, op, topic, len);
-        return r >= 0 ? WIRE_OK : r == -EDQUOT ? WIRE_ACCESS : WIRE_OTHER;
+        if (r >= 0)
+                return WIRE_OK;
+        if (r == -EDQUOT) {
+                session_tell_refusal(s, ENGINE_CAUSE_QUOTA,
+                                     "it, or its user, holds as much memory as it may");
+                return WIRE_ACCESS;
+        }
+        session_tell_refusal(s, ENGINE_CAUSE_NO_MEMORY, "no memory for a subscription");
+        return WIRE_OTHER;
 }
 
 /* A list may hold millions: it is handled in as many passes as the budget asks for. */

@@ -155,6 +155,8 @@ int engine_adopt(struct engine *engine, int fd, const struct transport_peer *pee
         struct session *s;
         int r = session_new(engine, fd, peer, listener, &s);
 
+        if (r == -EDQUOT)
+                count_refusal(engine);
         if (r < 0)
                 return r;
         r = request_new(REQUEST_ADOPT, 0, &request);

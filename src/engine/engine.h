@@ -106,7 +106,7 @@ struct engine_counters {
         uint64_t w_frames, w_bytes; /* what was queued for receivers */
         uint64_t dropped;  /* frames lost to a drop policy, or announcements to a full queue */
         uint64_t struck;   /* how often the policy struck a slow receiver */
-        uint64_t refused;  /* connections and names refused */
+        uint64_t refused;  /* connections and names refused, and who was refused subscriptions */
         uint64_t bad;      /* connections ended for breaking the protocol */
         uint64_t sessions; /* connections now, in handshake too */
         uint64_t clients;  /* registered now */
@@ -121,7 +121,7 @@ uint64_t engine_uptime(const struct engine *engine);
 enum engine_event_type {
         ENGINE_EVENT_REGISTERED, /* a client has its name */
         ENGINE_EVENT_GONE,       /* a registered client is no more; detail says why */
-        ENGINE_EVENT_REFUSED,    /* a name or connection refused */
+        ENGINE_EVENT_REFUSED,    /* a name or a subscription; of these one a second for each */
         ENGINE_EVENT_BAD_FRAME,  /* a connection ended for what it sent */
         ENGINE_EVENT_STRUCK,   /* a slow receiver, unregistered or made to lose frames by the policy
                                 */
@@ -134,8 +134,25 @@ enum engine_event_type {
         ENGINE_EVENT_RESYNC,   /* events were lost: the ring was full */
 };
 
+/* Which kind of refusal or time-out it was. */
+enum engine_cause {
+        ENGINE_CAUSE_NONE, /* events of other types */
+
+        ENGINE_CAUSE_KEEP_ALIVE, /* TIMEOUT: no frame came */
+        ENGINE_CAUSE_HANDSHAKE,  /* it did not say its name in time */
+        ENGINE_CAUSE_BODY,       /* a frame's body did not come to its end in time */
+        ENGINE_CAUSE_BLOCKED,    /* it took nothing while frames waited */
+
+        ENGINE_CAUSE_PROTOCOL, /* REFUSED: it does not speak the protocol, or not this version */
+        ENGINE_CAUSE_NAME,     /* the name is no name, or not free */
+        ENGINE_CAUSE_RULE,     /* who it is may not do that */
+        ENGINE_CAUSE_QUOTA,    /* a subscription: its share of the memory is used up. It stays. */
+        ENGINE_CAUSE_NO_MEMORY,
+};
+
 struct engine_event {
         enum engine_event_type type;
+        enum engine_cause cause;
         enum transport_kind kind;
         bool over;         /* the session ends with this: exactly one such event for each that was
                               registered, except when the engine stops */

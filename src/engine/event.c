@@ -87,13 +87,26 @@ void event_push(struct session *s, enum engine_event_type type, uint64_t n_frame
         event_publish(s);
 }
 
-void event_push_over(struct session *s, enum engine_event_type type, const char *detail)
+void event_push_refused(struct session *s, enum engine_cause cause, const char *detail)
+{
+        struct engine_event *ev = event_begin(s, ENGINE_EVENT_REFUSED, 0);
+
+        if (!ev)
+                return;
+        ev->cause = cause;
+        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", detail);
+        event_publish(s);
+}
+
+void event_push_over(struct session *s, enum engine_event_type type, enum engine_cause cause,
+                     const char *detail)
 {
         struct engine_event *ev = event_begin(s, type, s->queue.n_frames);
 
         if (!ev)
                 return;
         ev->over = true;
+        ev->cause = cause;
         (void)snprintf(ev->detail, sizeof(ev->detail), "%s", detail);
         event_publish(s);
 }

@@ -7,10 +7,24 @@ static void handshake_answer(struct session *s, uint8_t code)
         session_put_raw(s, &code, 1);
 }
 
+static enum engine_cause cause_of(uint8_t code)
+{
+        switch (code) {
+        case WIRE_NOT_SUPPORTED:
+                return ENGINE_CAUSE_PROTOCOL;
+        case WIRE_ACCESS:
+                return ENGINE_CAUSE_RULE;
+        case WIRE_OTHER:
+                return ENGINE_CAUSE_NO_MEMORY;
+        default:
+                return ENGINE_CAUSE_NAME;
+        }
+}
+
 static void handshake_refuse(struct session *s, uint8_t code, const char *reason)
 {
         handshake_answer(s, code);
-        session_drain(s, ENGINE_EVENT_REFUSED, reason);
+        session_drain_for(s, ENGINE_EVENT_REFUSED, cause_of(code), reason);
 }
 
 static size_t handshake_greeting(struct session *s, const uint8_t *p, size_t len)

@@ -56,6 +56,12 @@ static inline void counter_sub(uint64_t *counter, uint64_t n)
         counter_add(counter, -n);
 }
 
+/* Connections are refused on the thread that accepts them, all else on the worker. */
+static inline void count_refusal(struct engine *e)
+{
+        __atomic_add_fetch(&e->counters.refused, 1, __ATOMIC_RELAXED);
+}
+
 static inline void count_queued(struct session *to, size_t bytes)
 {
         struct engine_counters *c = &to->worker->engine->counters;
@@ -149,7 +155,10 @@ void event_ring_done(struct event_ring *ring);
 _printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
                                const char *detail, ...);
 /* The one that ends a session. */
-void event_push_over(struct session *s, enum engine_event_type type, const char *detail);
+void event_push_over(struct session *s, enum engine_event_type type, enum engine_cause cause,
+                     const char *detail);
+/* A refusal that the session outlives. */
+void event_push_refused(struct session *s, enum engine_cause cause, const char *detail);
 void event_flush(struct worker *w);
 
 /* inspect.c: one visit, on the worker; not if the visitor has gone. */

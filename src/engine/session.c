@@ -135,37 +135,56 @@ static void session_leave(struct session *s, enum session_state state)
 }
 
 /* A peer that closes before it has a name is no event. */
-static void session_tell(struct session *s, enum engine_event_type type, const char *reason)
+static void session_tell(struct session *s, enum engine_event_type type, enum engine_cause cause,
+                         const char *reason)
 {
-        struct engine_counters *c = &s->worker->engine->counters;
+        struct engine *e = s->worker->engine;
 
         if (type == ENGINE_EVENT_BAD_FRAME)
-                counter_add(&c->bad, 1);
+                counter_add(&e->counters.bad, 1);
         if (type == ENGINE_EVENT_REFUSED)
-                counter_add(&c->refused, 1);
+                count_refusal(e);
         if (reason && (s->name || type != ENGINE_EVENT_GONE))
-                event_push_over(s, type, reason);
+                event_push_over(s, type, cause, reason);
+}
+
+void session_tell_refusal(struct session *s, enum engine_cause cause, const char *reason)
+{
+        uint64_t now = s->worker->now;
+
+        if (s->refusal_told_at && now < s->refusal_told_at + NSEC_PER_SEC)
+                return;
+        s->refusal_told_at = now;
+        count_refusal(s->worker->engine);
+        event_push_refused(s, cause, reason);
 }
 
 void session_drain(struct session *s, enum engine_event_type type, const char *reason)
+{
+        session_drain_for(s, type, ENGINE_CAUSE_NONE, reason);
+}
+
+void session_drain_for(struct session *s, enum engine_event_type type, enum engine_cause cause,
+                       const char *reason)
 {
         struct worker *w = s->worker;
 
         if (s->state >= SESSION_DRAINING)
                 return;
-        session_tell(s, type, reason);
+        session_tell(s, type, cause, reason);
         s->deadline = w->now + w->engine->config.timeout;
         session_leave(s, SESSION_DRAINING);
         worker_arm(s, s->deadline);
         session_mark_unwritten(s);
 }
 
-void session_kill(struct session *s, enum engine_event_type type, const char *reason)
+static void session_kill_for(struct session *s, enum engine_event_type type,
+                             enum engine_cause cause, const char *reason)
 {
         if (s->state == SESSION_DEAD)
                 return;
         if (s->state < SESSION_DRAINING)
-                session_tell(s, type, reason);
+                session_tell(s, type, cause, reason);
         session_leave(s, SESSION_DEAD);
         worker_disarm(s);
         if (s->unwritten) {
@@ -173,6 +192,11 @@ void session_kill(struct session *s, enum engine_event_type type, const char *re
                 s->unwritten = false;
         }
         queue_clear(&s->queue, &s->worker->pool);
+}
+
+void session_kill(struct session *s, enum engine_event_type type, const char *reason)
+{
+        session_kill_for(s, type, ENGINE_CAUSE_NONE, reason);
 }
 
 void session_mark_unwritten(struct session *s)
@@ -368,9 +392,12 @@ static void session_overdue(struct session *s)
                         s->body_since += 10 * NSEC_PER_MSEC;
                 return;
         }
-        session_drain(s, ENGINE_EVENT_TIMEOUT,
-                      s->body_since ? "a frame's body did not arrive in time"
-                                    : "no frame for 1.25 x the timeout");
+        if (s->body_since)
+                session_drain_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY,
+                                  "a frame's body did not arrive in time");
+        else
+                session_drain_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_KEEP_ALIVE,
+                                  "no frame for 1.25 x the timeout");
 }
 
 static void session_check_live(struct session *s)
@@ -409,10 +436,11 @@ void session_check_timers(struct session *s)
         if (s->state == SESSION_LIVE)
                 session_check_live(s);
         else if (w->now >= s->deadline)
-                session_kill(s, ENGINE_EVENT_TIMEOUT, "the handshake was not finished in time");
+                session_kill_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_HANDSHAKE,
+                                 "the handshake was not finished in time");
         if (s->write_blocked && s->state != SESSION_DEAD && w->now >= s->write_since + timeout)
-                session_kill(s, ENGINE_EVENT_TIMEOUT,
-                             "accepted no byte for one timeout while frames waited");
+                session_kill_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BLOCKED,
+                                 "accepted no byte for one timeout while frames waited");
         if (s->state != SESSION_DEAD)
                 worker_arm(s, MAX(session_next_deadline(s), w->now + NSEC_PER_MSEC));
 }

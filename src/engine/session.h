@@ -119,6 +119,7 @@ struct session {
         uint64_t write_since;      /* when the socket took its last byte while more waited */
         uint64_t slow_reported_at; /* `.broker/slow` at most once a second */
         uint64_t slow_dropped;     /* since that report */
+        uint64_t refusal_told_at;  /* the last event about a refused subscription; 0: none */
 
         uint64_t *import_waits; /* ids of those it waits for, while sessions are imported */
         size_t n_import_waits;
@@ -146,6 +147,8 @@ void session_start(struct session *s);
 /* Ends it: what is queued is written out, for at most one timeout. The reason goes into the event.
  */
 void session_drain(struct session *s, enum engine_event_type type, const char *reason);
+void session_drain_for(struct session *s, enum engine_event_type type, enum engine_cause cause,
+                       const char *reason);
 /* Ends it at once: what is queued is lost. */
 void session_kill(struct session *s, enum engine_event_type type, const char *reason);
 
@@ -178,6 +181,9 @@ enum dispatch_result dispatch_frame(struct session *s, const struct wire_request
                                     uint8_t *p, size_t len, struct buffer *body);
 /* Bad bytes: one acknowledgement where one was asked for, one event, and the connection ends. */
 void dispatch_violation(struct session *s, const struct wire_request *request, const char *what);
+
+/* Tells that a subscription was refused, at most once a second: a list may hold millions. */
+void session_tell_refusal(struct session *s, enum engine_cause cause, const char *reason);
 
 void session_ack(struct session *s, const struct wire_request *request, enum wire_result result);
 /* Queues bytes that are no frames: the handshake's. */
