@@ -143,9 +143,22 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
                 return r;
         (void)options_foreach_setting(&fresh, compare_setting, &changes);
         take(c, &fresh);
+        control_warn_of_unknown_keys(c->report, c->options);
         message_reloaded(&record, changes.text[0] ? changes.text : "nothing has changed");
         report_record(c->report, &record);
         return 0;
+}
+
+void control_warn_of_unknown_keys(struct report *report, const struct options *options)
+{
+        const struct config_entry *entry;
+        struct log_record record;
+        size_t i = 0;
+
+        while ((entry = options_next_unknown(options, &i))) {
+                message_unknown_key(&record, entry);
+                report_limited(report, entry->file, &record);
+        }
 }
 
 int control_reload(struct control *c, char error[CONTROL_ERROR_MAX])

@@ -37,6 +37,9 @@ void control_done(struct control *c);
  * line, reason). Both are told in the log, and to the service manager. */
 int control_reload(struct control *c, char error[CONTROL_ERROR_MAX]);
 
+/* One record for each key in the files that means nothing here. */
+void control_warn_of_unknown_keys(struct report *report, const struct options *options);
+
 /* Every key, its value in force and where that came from: file "" and line 0 are the built-in
  * value; or file is "command line". Until fn returns non-zero, which is returned. */
 int control_foreach_setting(struct control *c,

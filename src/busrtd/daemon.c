@@ -43,6 +43,19 @@ struct daemon {
 
 /* One line to whoever started us, and to the log where that is elsewhere. How far the start had
  * come is of no use then. */
+static void daemon_complain_record(struct daemon *d, const struct log_record *record)
+{
+        enum log_target target = d->log ? log_get_target(d->log) : LOG_TARGET_STDERR;
+
+        if (target != LOG_TARGET_JOURNAL || !log_stderr_is_journal())
+                (void)fprintf(stderr, "busrtd: %s\n", record->text);
+        if (!d->log)
+                return;
+        log_release(d->log, true);
+        if (target != LOG_TARGET_STDERR)
+                log_submit(d->log, record);
+}
+
 _printf_(2, 3) static void daemon_complain(struct daemon *d, const char *format, ...)
 {
         struct log_record record;
@@ -52,14 +65,8 @@ _printf_(2, 3) static void daemon_complain(struct daemon *d, const char *format,
         va_start(ap, format);
         (void)vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        (void)fprintf(stderr, "busrtd: %s\n", text);
-        if (!d->log)
-                return;
-        log_release(d->log, true);
-        if (d->options->daemonize || d->options->log_syslog) {
-                message_failed(&record, text);
-                log_submit(d->log, &record);
-        }
+        message_failed(&record, text);
+        daemon_complain_record(d, &record);
 }
 
 static int daemon_fail(struct daemon *d, const char *what, int error)
@@ -179,6 +186,7 @@ static int daemon_start_log(struct daemon *d)
                 return daemon_fail(d, "start the log", r);
         message_starting(&record);
         report_record(d->report, &record);
+        control_warn_of_unknown_keys(d->report, o);
         return 0;
 }
 
@@ -199,16 +207,18 @@ static int daemon_open_sockets(struct daemon *d, const struct passed_sockets *pa
         const struct options *o = d->options;
         struct log_record record;
         char error[SOCKETS_ERROR_MAX];
+        const char *which = "";
         int r;
 
         sockets_init(&d->sockets, d->loop, d->engine, d->report, &o->engine, d->max_files);
         r = sockets_add_passed(&d->sockets, passed, error);
         for (size_t i = 0; i < o->n_binds && r >= 0; i++)
-                r = sockets_add_address(&d->sockets, o->binds[i], error);
+                r = sockets_add_address(&d->sockets, which = o->binds[i], error);
         if (r >= 0 && d->sockets.n == 0)
                 r = sockets_add_default(&d->sockets, error);
         if (r < 0) {
-                daemon_complain(d, "%s", error);
+                message_listener_missing(&record, error, which);
+                daemon_complain_record(d, &record);
                 return r;
         }
         message_limits(&record, &o->engine, d->max_files);

@@ -79,6 +79,21 @@ static bool is_transient(int error)
         }
 }
 
+/* There will never be anything to accept: somebody who shares the socket has shut it down, say. */
+static bool is_final(int error)
+{
+        return error == EINVAL || error == EBADF || error == ENOTSOCK;
+}
+
+static void listener_fail(struct listener *l, int error)
+{
+        struct log_record record;
+
+        message_listener_failed(&record, l->kind, l->name, error);
+        report_record(l->context->report, &record);
+        (void)sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
+}
+
 static void listener_arm(struct listener *l, uint64_t at)
 {
         (void)sd_event_source_set_time(l->timer, at / NSEC_PER_USEC);
@@ -132,7 +147,10 @@ static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, vo
                         listener_adopt(l, fd);
                 else if (errno == EAGAIN)
                         break;
-                else if (!is_transient(errno)) {
+                else if (is_final(errno)) {
+                        listener_fail(l, -errno);
+                        break;
+                } else if (!is_transient(errno)) {
                         listener_pause(l, -errno);
                         break;
                 }

@@ -16,7 +16,7 @@
 
 /* systemd says which device and inode it has connected to the journal; stderr may have been
  * redirected since. */
-static bool stderr_is_journal(void)
+bool log_stderr_is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long device, inode;
@@ -41,7 +41,7 @@ enum log_target log_target_choose(bool verbose, bool daemonize, bool log_syslog)
                                                                            : system_target();
         if (log_syslog && !verbose)
                 return system_target();
-        return stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_STDERR;
+        return log_stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_STDERR;
 }
 
 static bool has_env(const char *name)
@@ -136,12 +136,13 @@ static void write_stderr(const struct log_sink *sink, const struct log_record *r
 
 /* --- The journal --- */
 
-#define N_FIELDS 16
+#define N_FIELDS 24
+#define FIELD_NAME_MAX 24
 
 struct journal_entry {
         struct iovec fields[N_FIELDS];
         size_t n_fields;
-        char text[2048];
+        char text[sizeof(struct log_record) + N_FIELDS * FIELD_NAME_MAX];
         size_t n_text;
 };
 
@@ -161,10 +162,15 @@ _printf_(2, 3) static void add_field(struct journal_entry *entry, const char *fo
         entry->n_text += (size_t)n + 1;
 }
 
-static void write_journal(const struct log_record *record)
+/* Binary-safe: what a peer sent may hold newlines and is one field's value all the same.
+ * OBJECT_PID= would have journald look the peer up, but it believes that of root alone. */
+static bool write_journal(const struct log_record *record)
 {
         struct journal_entry entry = {.n_fields = 0};
 
+        /* sd_journal_sendv() takes a missing journal for success. */
+        if (access(JOURNAL_SOCKET, F_OK) < 0)
+                return false;
         add_field(&entry, "MESSAGE=%s", record->text);
         add_field(&entry, "PRIORITY=%d", record->priority);
         add_field(&entry, "SYSLOG_IDENTIFIER=busrtd");
@@ -174,16 +180,22 @@ static void write_journal(const struct log_record *record)
                 add_field(&entry, "BUSRT_CLIENT=%s", record->client);
         if (record->has_uid)
                 add_field(&entry, "BUSRT_UID=%u", (unsigned)record->uid);
+        if (record->has_gid)
+                add_field(&entry, "BUSRT_GID=%u", (unsigned)record->gid);
         if (record->pid)
                 add_field(&entry, "BUSRT_PID=%d", (int)record->pid);
         if (record->source[0])
                 add_field(&entry, "BUSRT_SOURCE=%s", record->source);
+        if (record->listener[0])
+                add_field(&entry, "BUSRT_LISTENER=%s", record->listener);
         if (record->reason[0])
                 add_field(&entry, "BUSRT_REASON=%s", record->reason);
         if (record->session)
                 add_field(&entry, "BUSRT_SESSION=%" PRIu64, record->session);
         if (record->has_frames)
                 add_field(&entry, "BUSRT_FRAMES=%" PRIu64, record->frames);
+        if (record->records)
+                add_field(&entry, "BUSRT_RECORDS=%" PRIu64, record->records);
         if (record->file[0])
                 add_field(&entry, "BUSRT_FILE=%s", record->file);
         if (record->line)
@@ -192,22 +204,22 @@ static void write_journal(const struct log_record *record)
                 add_field(&entry, "BUSRT_ACTION=%s", record->action);
         if (record->sender[0])
                 add_field(&entry, "BUSRT_SENDER=%s", record->sender);
-        (void)sd_journal_sendv(entry.fields, (int)entry.n_fields);
+        return sd_journal_sendv(entry.fields, (int)entry.n_fields) >= 0;
 }
 
-void log_sink_write(const struct log_sink *sink, const struct log_record *record)
+bool log_sink_write(const struct log_sink *sink, const struct log_record *record)
 {
         switch (sink->target) {
         case LOG_TARGET_STDERR:
                 write_stderr(sink, record);
                 break;
         case LOG_TARGET_JOURNAL:
-                write_journal(record);
-                break;
+                return write_journal(record);
         case LOG_TARGET_SYSLOG:
                 syslog(record->priority, "%s", record->text);
                 break;
         case LOG_TARGET_NONE:
                 break;
         }
+        return true;
 }

@@ -12,4 +12,5 @@ struct log_sink {
 };
 
 void log_sink_init(struct log_sink *sink, enum log_target target);
-void log_sink_write(const struct log_sink *sink, const struct log_record *record);
+/* False: the journal is not there. What is written elsewhere always counts as written. */
+bool log_sink_write(const struct log_sink *sink, const struct log_record *record);

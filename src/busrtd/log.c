@@ -11,6 +11,7 @@
 
 #define N_RECORDS 256
 #define FLUSH_TIME NSEC_PER_SEC
+#define RETRY_TIME NSEC_PER_SEC /* between two looks for a journal that was not there */
 
 struct log {
         struct log_sink sink;
@@ -23,9 +24,32 @@ struct log {
         size_t first, n;     /* records in the ring */
         uint64_t n_lost;     /* since that was last told */
         bool held;           /* nothing is written yet */
+        bool deaf;           /* the last record could not be written: there is no journal */
         bool stopping, stopped;
         struct log_record records[N_RECORDS];
 };
+
+static struct timespec deadline_in(uint64_t nsec)
+{
+        uint64_t at = clock_nsec(CLOCK_MONOTONIC) + nsec;
+
+        return (struct timespec){(time_t)(at / NSEC_PER_SEC), (long)(at % NSEC_PER_SEC)};
+}
+
+/* Until there is something to write. A journal that was not there is looked for again. */
+static void log_wait(struct log *log)
+{
+        struct timespec retry = deadline_in(RETRY_TIME);
+        int r = 0;
+
+        while (!log->stopping && r == 0 &&
+               (log->held || (log->n == 0 && (log->n_lost == 0 || log->deaf)))) {
+                if (log->deaf)
+                        r = pthread_cond_timedwait(&log->more, &log->lock, &retry);
+                else
+                        pthread_cond_wait(&log->more, &log->lock);
+        }
+}
 
 /* Waits for a record, or for the news that some were lost. False: all is written and the end was
  * asked for. */
@@ -34,8 +58,7 @@ static bool log_take(struct log *log, struct log_record *ret)
         bool got = true;
 
         pthread_mutex_lock(&log->lock);
-        while ((log->held || (log->n == 0 && log->n_lost == 0)) && !log->stopping)
-                pthread_cond_wait(&log->more, &log->lock);
+        log_wait(log);
         if (log->n > 0) {
                 *ret = log->records[log->first];
                 log->first = (log->first + 1) % N_RECORDS;
@@ -49,14 +72,28 @@ static bool log_take(struct log *log, struct log_record *ret)
         return got;
 }
 
+/* What could not be written counts as lost; news of losses carries the losses that it tells of. */
+static bool log_write(struct log *log, const struct log_record *record)
+{
+        bool written = log_sink_write(&log->sink, record), go_on;
+
+        pthread_mutex_lock(&log->lock);
+        log->deaf = !written;
+        if (!written)
+                log->n_lost += message_is_of_lost_records(record) ? record->records : 1;
+        go_on = written || !log->stopping;
+        pthread_mutex_unlock(&log->lock);
+        return go_on;
+}
+
 static void *log_main(void *userdata)
 {
         struct log *log = userdata;
         struct log_record record;
 
         pthread_setname_np(pthread_self(), "busrtd-log");
-        while (log_take(log, &record))
-                log_sink_write(&log->sink, &record);
+        while (log_take(log, &record) && log_write(log, &record))
+                ;
         pthread_mutex_lock(&log->lock);
         log->stopped = true;
         pthread_cond_signal(&log->over);
@@ -111,11 +148,28 @@ int log_new(enum log_target target, int max_priority, struct log **ret)
         return 0;
 }
 
+/* Nothing was taken from the ring yet: it begins at 0. */
+static void log_discard(struct log *log)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < log->n; i++)
+                if (log->records[i].priority <= LOG_WARNING)
+                        log->records[kept++] = log->records[i];
+        log->n = kept;
+        log->n_lost = 0;
+}
+
+enum log_target log_get_target(const struct log *log)
+{
+        return log->sink.target;
+}
+
 void log_release(struct log *log, bool discard)
 {
         pthread_mutex_lock(&log->lock);
         if (log->held && discard)
-                log->n = log->n_lost = 0;
+                log_discard(log);
         log->held = false;
         pthread_cond_signal(&log->more);
         pthread_mutex_unlock(&log->lock);
@@ -124,8 +178,7 @@ void log_release(struct log *log, bool discard)
 /* Asks the thread to come to its end, and says whether it did. */
 static bool log_stop_thread(struct log *log)
 {
-        uint64_t deadline = clock_nsec(CLOCK_MONOTONIC) + FLUSH_TIME;
-        struct timespec ts = {(time_t)(deadline / NSEC_PER_SEC), (long)(deadline % NSEC_PER_SEC)};
+        struct timespec ts = deadline_in(FLUSH_TIME);
         bool stopped;
         int r = 0;
 

@@ -8,9 +8,10 @@
 #include "basic/macro.h"
 #include "busrtd/background.h"
 #include "busrtd/daemon.h"
-#include "busrtd/text.h"
+#include "busrtd/log-sink.h"
+#include "busrtd/messages.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE 2 /* of the command line, or of the configuration */
 
 /* Large buffers go back to the system when they are freed, threads do not hoard arenas of their
  * own, and the top of the heap is given back in pieces that are worth a system call. */
@@ -44,18 +45,32 @@ static int go_into_background(const struct options *options, int *ret_ready_fd, 
         return 1;
 }
 
-static void warn_of_unknown_keys(const struct options *options)
+/* There is no log yet: one record to the journal where stderr would end there, else a line. */
+static int refuse_config(const struct options *options, const char *error, int r)
+{
+        struct log_record record;
+        struct log_sink sink;
+
+        message_config_refused(&record, error[0] ? error : strerrordesc_np(-r),
+                               &options->config.failed_at);
+        log_sink_init(&sink, LOG_TARGET_JOURNAL);
+        if (!log_stderr_is_journal() || !log_sink_write(&sink, &record))
+                (void)fprintf(stderr, "busrtd: %s\n", record.text);
+        return r == -ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
+}
+
+static int check_config(const struct options *options)
 {
         const struct config_entry *entry;
-        char file[256], key[128], section[128];
+        struct log_record record;
         size_t i = 0;
 
-        while ((entry = options_next_unknown(options, &i)))
-                (void)fprintf(stderr,
-                              "busrtd: %s:%u: unknown key \"%s\" in section \"%s\": ignored\n",
-                              text_visible(entry->file, file, sizeof(file)), entry->line,
-                              text_visible(entry->key, key, sizeof(key)),
-                              text_visible(entry->section, section, sizeof(section)));
+        while ((entry = options_next_unknown(options, &i))) {
+                message_unknown_key(&record, entry);
+                (void)fprintf(stderr, "busrtd: %s\n", record.text);
+        }
+        options_print_effective(options, stdout);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -75,19 +90,10 @@ int main(int argc, char **argv)
                 return EXIT_USAGE;
         }
         r = options_read_config(&options, error);
-        if (r < 0) {
-                char visible[OPTIONS_ERROR_MAX];
-
-                (void)fprintf(stderr, "busrtd: %s\n",
-                              error[0] ? text_visible(error, visible, sizeof(visible))
-                                       : strerrordesc_np(-r));
-                return EXIT_FAILURE;
-        }
-        warn_of_unknown_keys(&options);
-        if (options.check_config) {
-                options_print_effective(&options, stdout);
-                return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-        }
+        if (r < 0)
+                return refuse_config(&options, error, r);
+        if (options.check_config)
+                return check_config(&options);
         r = passed_sockets_take(&passed);
         if (r < 0) {
                 (void)fprintf(stderr, "busrtd: cannot take the sockets of systemd: %s\n",

@@ -14,16 +14,24 @@
 #define ID_LIMITS "1192127b785c40388778586e87a7afe1"
 #define ID_STOPPING "07ba0a2d3c4f4171ac06c5effe172e11"
 #define ID_FAILED "997bd66feb3e4868bf10f5ea981a95c3"
+#define ID_CONFIG_REFUSED "d9614cefc3254d539090e19c6f52b7f2"
 #define ID_UNKNOWN_KEY "895d42261543495496c280e073ad94b8"
 #define ID_RELOADED "6ca9b1fe62db429f9848ea2e9602dffa"
 #define ID_NOT_RELOADED "0c46bfa4be434082afe9e42cba868e3f"
 #define ID_REGISTERED "0d561fc2f060437ead68cae5c7c02675"
 #define ID_GONE "8273cc4247344da6aad59e794033faa4"
-#define ID_REFUSED "b9293922472746a48d0bed9f3f00cd77"
+#define ID_NAME_REFUSED "b9293922472746a48d0bed9f3f00cd77"
+#define ID_RULE_REFUSED "ae6ffc5c2dbf44cfb0514c797a1093e8"
+#define ID_QUOTA_REFUSED "b4d17a61126a4ec383fb98ac72b9aba4"
+#define ID_PROTOCOL_REFUSED "fcadc435923b499da00a9bb23400bcfd"
+#define ID_NO_MEMORY "5cd1caab409746a2bfbd9fc58c560ea4"
 #define ID_BAD_FRAME "5ce1e8b83dc84958a307a2d98a677859"
 #define ID_STRUCK "0ee885a8dfc34b2cbba164b35f1a9597"
 #define ID_DROPPED "8fc6fe2b259b435987b2828668fdb115"
-#define ID_TIMEOUT "949a06f69cc6416197cb8cce9dba35e7"
+#define ID_KEEP_ALIVE "949a06f69cc6416197cb8cce9dba35e7"
+#define ID_HANDSHAKE_LATE "5c65dfcaeb9f4e99891eaf062c448a27"
+#define ID_BODY_LATE "248aea5ef7b14e7e8058149e5caaf519"
+#define ID_BLOCKED "e93ac32921c840888c972f82d23bca61"
 #define ID_TAKEOVER "067f9651a53741899548ebeed2790cc8"
 #define ID_MEMORY "a283aa9b1b084bb7b1f59bab90993cb0"
 #define ID_RESYNC "01668df4dcac4ccea523278d057e2893"
@@ -31,7 +39,7 @@
 #define ID_ACCEPT_RESUMED "046e87f63c21433dae7d0007aae89e78"
 #define ID_CONNECTION_REFUSED "2f2721c8f7b84061ba6a973b305a02aa"
 #define ID_FIFO_LINE "1865ba91e12948ed81ca8fbe3c199d77"
-#define ID_FIFO_FAILED "d6a728e83891437485b0557fb03f2fa7"
+#define ID_LISTENER_FAILED "d6a728e83891437485b0557fb03f2fa7"
 #define ID_BUS_MISSING "941797fe7a5c475eae71516c71f5bd9e"
 #define ID_BUS_TAKEN "773acf7e951f445792845667cb53dfea"
 #define ID_BUS_LOST "e9ed5faae7d148dbbfa6b5744d22c712"
@@ -53,6 +61,16 @@ _printf_(4, 5) static void say(struct log_record *ret, int priority, const char 
         va_end(ap);
 }
 
+static void set_listener(struct log_record *ret, const char *listener)
+{
+        (void)strlcpy(ret->listener, listener, sizeof(ret->listener));
+}
+
+static void set_reason(struct log_record *ret, const char *reason)
+{
+        (void)strlcpy(ret->reason, reason, sizeof(ret->reason));
+}
+
 /* --- The start and the end --- */
 
 void message_starting(struct log_record *ret)
@@ -66,6 +84,7 @@ void message_default_socket(struct log_record *ret, const char *path)
 
         say(ret, LOG_NOTICE, ID_DEFAULT_SOCKET, "no listener was given (-B): taking %s",
             text_visible(path, visible, sizeof(visible)));
+        set_listener(ret, path);
 }
 
 static const char *kind_word(enum transport_kind kind)
@@ -95,6 +114,7 @@ void message_listening(struct log_record *ret, enum transport_kind kind, const c
             kind == TRANSPORT_FIFO ? "reading" : "listening on",
             text_visible(name, visible, sizeof(visible)), kind_word(kind), mode_text,
             inherited ? ", from systemd" : "");
+        set_listener(ret, name);
 }
 
 static const char *policy_word(enum slow_policy policy)
@@ -138,6 +158,7 @@ void message_stopping(struct log_record *ret, const char *signal_name)
 void message_failed(struct log_record *ret, const char *text)
 {
         say(ret, LOG_ERR, ID_FAILED, "%s", text);
+        set_reason(ret, text);
 }
 
 /* --- Configuration --- */
@@ -146,6 +167,16 @@ static void set_place(struct log_record *ret, const char *file, unsigned line)
 {
         (void)strlcpy(ret->file, file, sizeof(ret->file));
         ret->line = line;
+}
+
+void message_config_refused(struct log_record *ret, const char *error,
+                            const struct config_place *where)
+{
+        char visible[512];
+
+        say(ret, LOG_ERR, ID_CONFIG_REFUSED, "%s", text_visible(error, visible, sizeof(visible)));
+        set_place(ret, where->file, where->line);
+        set_reason(ret, error);
 }
 
 void message_unknown_key(struct log_record *ret, const struct config_entry *entry)
@@ -173,12 +204,14 @@ void message_not_reloaded(struct log_record *ret, const char *error,
         say(ret, LOG_ERR, ID_NOT_RELOADED, "configuration not reloaded, all stays as it was: %s",
             text_visible(error, visible, sizeof(visible)));
         set_place(ret, where->file, where->line);
-        (void)strlcpy(ret->reason, error, sizeof(ret->reason));
+        set_reason(ret, error);
 }
 
 /* --- What the engine tells --- */
 
 struct event_style {
+        enum engine_event_type type;
+        enum engine_cause cause;
         int priority;
         const char *message_id;
         const char *what; /* after the client's name */
@@ -186,20 +219,39 @@ struct event_style {
 };
 
 static const struct event_style event_styles[] = {
-        [ENGINE_EVENT_REGISTERED] = {LOG_DEBUG, ID_REGISTERED, "registered", ""},
-        [ENGINE_EVENT_GONE] = {LOG_DEBUG, ID_GONE, "gone", ""},
-        [ENGINE_EVENT_REFUSED] = {LOG_WARNING, ID_REFUSED, "refused", ""},
-        [ENGINE_EVENT_BAD_FRAME] = {LOG_WARNING, ID_BAD_FRAME, "disconnected: bad frame", ""},
-        [ENGINE_EVENT_STRUCK] =
-                {LOG_WARNING, ID_STRUCK, "too slow",
-                 "; it must read faster, or get a larger --queue-size and --queue-bytes"},
-        [ENGINE_EVENT_DROPPED] = {LOG_WARNING, ID_DROPPED, "too slow", ""},
-        [ENGINE_EVENT_TIMEOUT] = {LOG_WARNING, ID_TIMEOUT, "disconnected", ""},
-        [ENGINE_EVENT_TAKEOVER] = {LOG_NOTICE, ID_TAKEOVER, "disconnected", ""},
-        [ENGINE_EVENT_MEMORY] = {LOG_ERR, ID_MEMORY, "disconnected",
-                                 "; --queue-memory-max sets the limit"},
-        [ENGINE_EVENT_RESYNC] = {LOG_WARNING, ID_RESYNC, NULL, NULL},
+        {ENGINE_EVENT_REGISTERED, ENGINE_CAUSE_NONE, LOG_DEBUG, ID_REGISTERED, "registered", ""},
+        {ENGINE_EVENT_GONE, ENGINE_CAUSE_NONE, LOG_DEBUG, ID_GONE, "gone", ""},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NAME, LOG_WARNING, ID_NAME_REFUSED, "refused", ""},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_RULE, LOG_WARNING, ID_RULE_REFUSED, "refused", ""},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA, LOG_WARNING, ID_QUOTA_REFUSED,
+         "was refused a subscription", "; --queue-memory-max sets the limit"},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_PROTOCOL, LOG_WARNING, ID_PROTOCOL_REFUSED, "refused",
+         ""},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NO_MEMORY, LOG_ERR, ID_NO_MEMORY, "refused", ""},
+        {ENGINE_EVENT_BAD_FRAME, ENGINE_CAUSE_NONE, LOG_WARNING, ID_BAD_FRAME,
+         "disconnected: bad frame", ""},
+        {ENGINE_EVENT_STRUCK, ENGINE_CAUSE_NONE, LOG_WARNING, ID_STRUCK, "too slow",
+         "; it must read faster, or get a larger --queue-size and --queue-bytes"},
+        {ENGINE_EVENT_DROPPED, ENGINE_CAUSE_NONE, LOG_WARNING, ID_DROPPED, "too slow", ""},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_KEEP_ALIVE, LOG_WARNING, ID_KEEP_ALIVE, "disconnected",
+         ""},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_HANDSHAKE, LOG_WARNING, ID_HANDSHAKE_LATE,
+         "disconnected", ""},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY, LOG_WARNING, ID_BODY_LATE, "disconnected", ""},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BLOCKED, LOG_WARNING, ID_BLOCKED, "disconnected", ""},
+        {ENGINE_EVENT_TAKEOVER, ENGINE_CAUSE_NONE, LOG_NOTICE, ID_TAKEOVER, "disconnected", ""},
+        {ENGINE_EVENT_MEMORY, ENGINE_CAUSE_NONE, LOG_ERR, ID_MEMORY, "disconnected",
+         "; --queue-memory-max sets the limit"},
+        {ENGINE_EVENT_RESYNC, ENGINE_CAUSE_NONE, LOG_WARNING, ID_RESYNC, NULL, NULL},
 };
+
+static const struct event_style *find_style(const struct engine_event *event)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(event_styles); i++)
+                if (event_styles[i].type == event->type && event_styles[i].cause == event->cause)
+                        return &event_styles[i];
+        return NULL;
+}
 
 /* `client "plc.1" (user 1000, process 4711)`; `a client without a name (192.0.2.7:40001)` */
 static void describe_client(const struct engine_event *event, char *out, size_t size)
@@ -222,8 +274,9 @@ static void describe_client(const struct engine_event *event, char *out, size_t 
 
 static void fill_fields(struct log_record *ret, const struct engine_event *event)
 {
-        ret->has_uid = event->kind == TRANSPORT_UNIX;
+        ret->has_uid = ret->has_gid = event->kind == TRANSPORT_UNIX;
         ret->uid = event->uid;
+        ret->gid = event->gid;
         ret->pid = event->pid;
         ret->session = event->id;
         if (event->type == ENGINE_EVENT_STRUCK || event->type == ENGINE_EVENT_DROPPED) {
@@ -232,18 +285,16 @@ static void fill_fields(struct log_record *ret, const struct engine_event *event
         }
         (void)strlcpy(ret->client, event->name, sizeof(ret->client));
         (void)strlcpy(ret->source, event->source, sizeof(ret->source));
-        (void)strlcpy(ret->reason, event->detail, sizeof(ret->reason));
+        set_reason(ret, event->detail);
 }
 
 bool message_event(struct log_record *ret, const struct engine_event *event)
 {
-        const struct event_style *style;
+        const struct event_style *style = find_style(event);
         char who[256], why[sizeof(event->detail)], frames[48] = "";
 
-        if ((size_t)event->type >= ARRAY_SIZE(event_styles) ||
-            !event_styles[event->type].message_id)
+        if (!style)
                 return false;
-        style = &event_styles[event->type];
         if (event->type == ENGINE_EVENT_RESYNC) {
                 say(ret, style->priority, style->message_id,
                     "more happened than could be told: records about clients are missing here");
@@ -278,6 +329,8 @@ void message_accept_paused(struct log_record *ret, const char *listener, int err
             error == -EMFILE || error == -ENFILE ? "out of file descriptors"
                                                  : strerrordesc_np(-error),
             text_visible(listener, visible, sizeof(visible)), hint);
+        set_listener(ret, listener);
+        set_reason(ret, strerrordesc_np(-error));
 }
 
 void message_accept_resumed(struct log_record *ret, const char *listener)
@@ -286,6 +339,7 @@ void message_accept_resumed(struct log_record *ret, const char *listener)
 
         say(ret, LOG_NOTICE, ID_ACCEPT_RESUMED, "new clients are accepted on %s again",
             text_visible(listener, visible, sizeof(visible)));
+        set_listener(ret, listener);
 }
 
 void message_connection_refused(struct log_record *ret, const char *listener,
@@ -297,15 +351,18 @@ void message_connection_refused(struct log_record *ret, const char *listener,
                 (void)snprintf(who, sizeof(who), "user %u", (unsigned)peer->uid);
         else
                 (void)strlcpy(who, peer->source, sizeof(who));
-        say(ret, LOG_WARNING, ID_CONNECTION_REFUSED, "connection of %s on %s refused: %s", who,
+        say(ret, LOG_WARNING, error == -EDQUOT ? ID_QUOTA_REFUSED : ID_CONNECTION_REFUSED,
+            "connection of %s on %s refused: %s", who,
             text_visible(listener, visible, sizeof(visible)),
             error == -EDQUOT ? "it has too many (--max-connections-per-user)"
                              : strerrordesc_np(-error));
-        ret->has_uid = peer->kind == TRANSPORT_UNIX;
+        ret->has_uid = ret->has_gid = peer->kind == TRANSPORT_UNIX;
         ret->uid = peer->uid;
+        ret->gid = peer->gid;
         ret->pid = peer->has_pid ? peer->pid : 0;
         (void)strlcpy(ret->source, peer->source, sizeof(ret->source));
-        (void)strlcpy(ret->reason, strerrordesc_np(-error), sizeof(ret->reason));
+        set_listener(ret, listener);
+        set_reason(ret, error == -EDQUOT ? "too many connections" : strerrordesc_np(-error));
 }
 
 void message_fifo_line(struct log_record *ret, const char *path, const char *why)
@@ -314,15 +371,32 @@ void message_fifo_line(struct log_record *ret, const char *path, const char *why
 
         say(ret, LOG_WARNING, ID_FIFO_LINE, "a line of FIFO %s was dropped: %s",
             text_visible(path, visible, sizeof(visible)), why);
-        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+        set_listener(ret, path);
+        set_reason(ret, why);
 }
 
-void message_fifo_failed(struct log_record *ret, const char *path, int error)
+void message_listener_missing(struct log_record *ret, const char *text, const char *listener)
+{
+        say(ret, LOG_ERR, ID_LISTENER_FAILED, "%s", text);
+        set_listener(ret, listener);
+        set_reason(ret, text);
+}
+
+void message_listener_failed(struct log_record *ret, enum transport_kind kind, const char *listener,
+                             int error)
 {
         char visible[256];
 
-        say(ret, LOG_ERR, ID_FIFO_FAILED, "FIFO %s is read no more: %s",
-            text_visible(path, visible, sizeof(visible)), strerrordesc_np(-error));
+        text_visible(listener, visible, sizeof(visible));
+        if (kind == TRANSPORT_FIFO)
+                say(ret, LOG_ERR, ID_LISTENER_FAILED, "FIFO %s is read no more: %s", visible,
+                    strerrordesc_np(-error));
+        else
+                say(ret, LOG_ERR, ID_LISTENER_FAILED,
+                    "nobody can come in on %s any more: %s; restart the broker", visible,
+                    strerrordesc_np(-error));
+        set_listener(ret, listener);
+        set_reason(ret, strerrordesc_np(-error));
 }
 
 /* --- Administration --- */
@@ -334,7 +408,7 @@ void message_bus_missing(struct log_record *ret, const char *name, const char *w
         say(ret, LOG_INFO, ID_BUS_MISSING,
             "%s is not on D-Bus (%s): all else works, and it is taken as soon as it can be", name,
             text_visible(why, visible, sizeof(visible)));
-        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+        set_reason(ret, why);
 }
 
 void message_bus_taken(struct log_record *ret, const char *name)
@@ -350,7 +424,7 @@ void message_bus_lost(struct log_record *ret, const char *name, const char *why)
             "%s is no more on D-Bus (%s): the bus goes on, and the name is taken again as soon as "
             "it can be",
             name, text_visible(why, visible, sizeof(visible)));
-        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+        set_reason(ret, why);
 }
 
 static void set_request(struct log_record *ret, const struct admin_request *request)
@@ -388,7 +462,7 @@ void message_denied(struct log_record *ret, const struct admin_request *request,
             text_visible(request->what, what, sizeof(what)),
             text_visible(why, visible, sizeof(visible)));
         set_request(ret, request);
-        (void)strlcpy(ret->reason, why, sizeof(ret->reason));
+        set_reason(ret, why);
 }
 
 void message_granted(struct log_record *ret, const struct admin_request *request)
@@ -433,10 +507,17 @@ void message_suppressed(struct log_record *ret, const char *who, uint64_t n, uin
             who, n, dropped);
         ret->has_frames = frames > 0;
         ret->frames = frames;
+        ret->records = n;
 }
 
 void message_records_lost(struct log_record *ret, uint64_t n)
 {
         say(ret, LOG_WARNING, ID_RECORDS_LOST,
             "%" PRIu64 " log records were lost: the log could not be written in time", n);
+        ret->records = n;
+}
+
+bool message_is_of_lost_records(const struct log_record *record)
+{
+        return record->message_id && strcmp(record->message_id, ID_RECORDS_LOST) == 0;
 }

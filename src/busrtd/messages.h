@@ -20,6 +20,9 @@ void message_listening(struct log_record *ret, enum transport_kind kind, const c
 void message_limits(struct log_record *ret, const struct engine_config *config, rlim_t max_files);
 void message_stopping(struct log_record *ret, const char *signal_name);
 void message_failed(struct log_record *ret, const char *text);
+/* error: one line with file, line, reason. */
+void message_config_refused(struct log_record *ret, const char *error,
+                            const struct config_place *where);
 
 /* Configuration. changes: "nothing changed", or what did; error: one line with file, line, reason.
  */
@@ -38,7 +41,11 @@ void message_accept_resumed(struct log_record *ret, const char *listener);
 void message_connection_refused(struct log_record *ret, const char *listener,
                                 const struct transport_peer *peer, int error);
 void message_fifo_line(struct log_record *ret, const char *path, const char *why);
-void message_fifo_failed(struct log_record *ret, const char *path, int error);
+/* One that could not be opened: text says which and why. */
+void message_listener_missing(struct log_record *ret, const char *text, const char *listener);
+/* One that takes nobody, or nothing, any more. */
+void message_listener_failed(struct log_record *ret, enum transport_kind kind, const char *listener,
+                             int error);
 
 /* org.busrt1 on D-Bus: not there at the start, taken (again), lost. why: a phrase. */
 void message_bus_missing(struct log_record *ret, const char *name, const char *why);
@@ -67,3 +74,4 @@ void message_worker_resumed(struct log_record *ret, uint64_t since);
 /* The log itself. n records of whom, and the dropped frames that they told of. */
 void message_suppressed(struct log_record *ret, const char *who, uint64_t n, uint64_t frames);
 void message_records_lost(struct log_record *ret, uint64_t n);
+bool message_is_of_lost_records(const struct log_record *record);

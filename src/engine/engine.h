@@ -154,10 +154,11 @@ struct engine_event {
         enum engine_event_type type;
         enum engine_cause cause;
         enum transport_kind kind;
-        bool over;         /* the session ends with this: exactly one such event for each that was
-                              registered, except when the engine stops */
-        uint64_t id;       /* of the session */
-        uid_t uid;         /* UNIX */
+        bool over;   /* the session ends with this: exactly one such event for each that was
+                        registered, except when the engine stops */
+        uint64_t id; /* of the session */
+        uid_t uid;   /* UNIX */
+        gid_t gid;
         pid_t pid;         /* UNIX, 0 if not known */
         uint64_t n_frames; /* waiting for it; DROPPED: lost since the last such event */
         char name[128]; /* the client's; cut with "..."; empty before it has one. Untrusted text. */

@@ -40,6 +40,7 @@ static void event_fill(struct engine_event *ev, const struct session *s,
                                     .kind = s->kind,
                                     .id = s->id,
                                     .uid = s->peer.uid,
+                                    .gid = s->peer.gid,
                                     .pid = s->peer.has_pid ? s->peer.pid : 0,
                                     .n_frames = n_frames};
         if (s->name)

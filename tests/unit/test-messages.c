@@ -13,12 +13,38 @@
 #include "basic/macro.h"
 #include "busrtd/messages.h"
 
-static struct engine_event event_of(enum engine_event_type type)
+/* All that the engine tells. */
+static const struct {
+        enum engine_event_type type;
+        enum engine_cause cause;
+} all_events[] = {
+        {ENGINE_EVENT_REGISTERED, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_GONE, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_PROTOCOL},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NAME},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_RULE},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NO_MEMORY},
+        {ENGINE_EVENT_BAD_FRAME, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_STRUCK, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_DROPPED, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_KEEP_ALIVE},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_HANDSHAKE},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY},
+        {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BLOCKED},
+        {ENGINE_EVENT_TAKEOVER, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_MEMORY, ENGINE_CAUSE_NONE},
+        {ENGINE_EVENT_RESYNC, ENGINE_CAUSE_NONE},
+};
+
+static struct engine_event event_of(enum engine_event_type type, enum engine_cause cause)
 {
         return (struct engine_event){.type = type,
+                                     .cause = cause,
                                      .kind = TRANSPORT_UNIX,
                                      .id = 7,
                                      .uid = 1000,
+                                     .gid = 100,
                                      .pid = 4711,
                                      .n_frames = 55,
                                      .name = "plc.1",
@@ -38,43 +64,45 @@ static void check_record(const struct log_record *r)
 
 static void test_every_event_is_a_line(void **state)
 {
-        const char *ids[ENGINE_EVENT_RESYNC + 1];
+        const char *ids[ARRAY_SIZE(all_events)];
 
-        for (int type = 0; type <= ENGINE_EVENT_RESYNC; type++) {
-                struct engine_event event = event_of((enum engine_event_type)type);
+        for (size_t i = 0; i < ARRAY_SIZE(all_events); i++) {
+                struct engine_event event = event_of(all_events[i].type, all_events[i].cause);
                 struct log_record r;
 
                 assert_true(message_event(&r, &event));
                 check_record(&r);
-                ids[type] = r.message_id;
-                for (int other = 0; other < type; other++)
+                ids[i] = r.message_id;
+                for (size_t other = 0; other < i; other++)
                         assert_string_not_equal(ids[other], r.message_id);
-                if (type == ENGINE_EVENT_RESYNC)
+                if (event.type == ENGINE_EVENT_RESYNC)
                         continue;
                 assert_non_null(strstr(r.text, "client \"plc.1\" (user 1000, process 4711)"));
-                if (type != ENGINE_EVENT_REGISTERED)
+                if (event.type != ENGINE_EVENT_REGISTERED)
                         assert_non_null(strstr(r.text, "for a reason"));
                 assert_string_equal(r.client, "plc.1");
                 assert_string_equal(r.reason, "for a reason");
                 assert_true(r.has_uid);
                 assert_int_equal(r.uid, 1000);
+                assert_true(r.has_gid);
+                assert_int_equal(r.gid, 100);
                 assert_int_equal(r.session, 7);
         }
 }
 
 static void test_frames_are_counted_where_they_matter(void **state)
 {
-        struct engine_event event = event_of(ENGINE_EVENT_DROPPED);
+        struct engine_event event = event_of(ENGINE_EVENT_DROPPED, ENGINE_CAUSE_NONE);
         struct log_record r;
 
         assert_true(message_event(&r, &event));
         assert_non_null(strstr(r.text, "55 frames"));
         assert_true(r.has_frames);
         assert_int_equal(r.frames, 55);
-        event = event_of(ENGINE_EVENT_STRUCK);
+        event = event_of(ENGINE_EVENT_STRUCK, ENGINE_CAUSE_NONE);
         assert_true(message_event(&r, &event));
         assert_non_null(strstr(r.text, "55 frames wait"));
-        event = event_of(ENGINE_EVENT_TIMEOUT);
+        event = event_of(ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY);
         assert_true(message_event(&r, &event));
         assert_null(strstr(r.text, "55"));
         assert_false(r.has_frames);
@@ -82,7 +110,7 @@ static void test_frames_are_counted_where_they_matter(void **state)
 
 static void test_tcp_peers_are_known_by_their_address(void **state)
 {
-        struct engine_event event = event_of(ENGINE_EVENT_BAD_FRAME);
+        struct engine_event event = event_of(ENGINE_EVENT_BAD_FRAME, ENGINE_CAUSE_NONE);
         struct log_record r;
 
         event.kind = TRANSPORT_TCP;
@@ -96,7 +124,7 @@ static void test_tcp_peers_are_known_by_their_address(void **state)
 
 static void test_the_longest_texts_fit(void **state)
 {
-        struct engine_event event = event_of(ENGINE_EVENT_STRUCK);
+        struct engine_event event = event_of(ENGINE_EVENT_STRUCK, ENGINE_CAUSE_NONE);
         struct log_record r;
 
         memset(event.name, 0xff, sizeof(event.name) - 1);
@@ -111,7 +139,7 @@ static void test_the_rest(void **state)
 {
         struct transport_peer peer = {.kind = TRANSPORT_UNIX, .uid = 3};
         struct engine_config config;
-        struct log_record r[16];
+        struct log_record r[18];
         size_t n = 0;
 
         engine_config_init(&config);
@@ -123,12 +151,14 @@ static void test_the_rest(void **state)
         message_unknown_key(&r[n++], &(struct config_entry){"Bus", "Nonsense", "1", "/etc/b", 3});
         message_reloaded(&r[n++], "nothing has changed");
         message_not_reloaded(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
+        message_config_refused(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
         message_failed(&r[n++], "because");
         message_accept_paused(&r[n++], "/run/x", -EMFILE, 1024);
         message_accept_resumed(&r[n++], "/run/x");
         message_connection_refused(&r[n++], "/run/x", &peer, -EDQUOT);
+        message_connection_refused(&r[n++], "/run/x", &peer, -ENOMEM);
         message_fifo_line(&r[n++], "/run/f", "it is bad");
-        message_fifo_failed(&r[n++], "/run/f", -EIO);
+        message_listener_failed(&r[n++], TRANSPORT_FIFO, "/run/f", -EIO);
         message_suppressed(&r[n++], "user 3", 5, 9);
         message_records_lost(&r[n++], 5);
         for (size_t i = 0; i < n; i++) {
@@ -139,6 +169,40 @@ static void test_the_rest(void **state)
         assert_non_null(strstr(r[n - 2].text, "9 dropped frames"));
 }
 
+static void test_records_say_what_they_are_about(void **state)
+{
+        struct transport_peer peer = {.kind = TRANSPORT_UNIX, .uid = 3, .gid = 4};
+        struct config_entry entry = {"Bus", "Nonsense", "1", "/etc/b", 3};
+        struct log_record r, other;
+
+        message_connection_refused(&r, "/run/x", &peer, -EDQUOT);
+        assert_string_equal(r.listener, "/run/x");
+        assert_string_equal(r.reason, "too many connections");
+        assert_int_equal(r.gid, 4);
+        message_accept_paused(&r, "/run/x", -EMFILE, 1024);
+        assert_string_equal(r.listener, "/run/x");
+        message_accept_resumed(&r, "/run/x");
+        assert_string_equal(r.listener, "/run/x");
+        message_listening(&r, TRANSPORT_TCP, "127.0.0.1:1", -1, false);
+        assert_string_equal(r.listener, "127.0.0.1:1");
+        message_listener_failed(&r, TRANSPORT_TCP, "127.0.0.1:1", -EINVAL);
+        assert_string_equal(r.listener, "127.0.0.1:1");
+        assert_string_equal(r.reason, "Invalid argument");
+        message_listener_missing(&other, "cannot listen on a:1", "a:1");
+        assert_string_equal(other.listener, "a:1");
+        assert_string_equal(other.message_id, r.message_id);
+        message_unknown_key(&r, &entry);
+        assert_string_equal(r.file, "/etc/b");
+        assert_int_equal(r.line, 3);
+        message_suppressed(&r, "user 3", 5, 9);
+        assert_int_equal(r.records, 5);
+        assert_int_equal(r.frames, 9);
+        assert_false(message_is_of_lost_records(&r));
+        message_records_lost(&r, 7);
+        assert_int_equal(r.records, 7);
+        assert_true(message_is_of_lost_records(&r));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -147,6 +211,7 @@ int main(void)
                 cmocka_unit_test(test_tcp_peers_are_known_by_their_address),
                 cmocka_unit_test(test_the_longest_texts_fit),
                 cmocka_unit_test(test_the_rest),
+                cmocka_unit_test(test_records_say_what_they_are_about),
         };
 
         return cmocka_run_group_tests_name("messages", tests, NULL, NULL);
