@@ -65,8 +65,9 @@ static int busy(struct call *call)
         return RPC_CODE_BUS(WIRE_BUSY);
 }
 
-/* Makes it and checks it. */
-_printf_(4, 5) static int deed_begin(struct call *call, const char *action, struct errand **ret,
+/* Makes it and checks it. client: whom it is about, or NULL. */
+_printf_(5, 6) static int deed_begin(struct call *call, const char *action,
+                                     const struct params_field *client, struct errand **ret,
                                      const char *what, ...)
 {
         struct errand *errand;
@@ -78,6 +79,9 @@ _printf_(4, 5) static int deed_begin(struct call *call, const char *action, stru
         va_start(ap, what);
         (void)vsnprintf(errand->what, sizeof(errand->what), what, ap);
         va_end(ap);
+        if (client && client->given)
+                (void)snprintf(errand->client, sizeof(errand->client), "%.*s",
+                               (int)MIN(client->len, sizeof(errand->client)), client->text);
         code = deed_check(call, &errand);
         if (code == 0)
                 *ret = errand;
@@ -159,8 +163,9 @@ int method_client_get(struct call *call)
         int code = parse_target(call, 3, &target), r;
 
         if (code == 0)
-                code = deed_begin(call, ACTION_INSPECT, &errand, "look at %s%s",
-                                  target.shown[0] ? "client " : "the clients", target.shown);
+                code = deed_begin(call, ACTION_INSPECT, &target.fields[NAME], &errand,
+                                  "look at %s%s", target.shown[0] ? "client " : "the clients",
+                                  target.shown);
         if (code == 0 && target.shown[0])
                 code = find_target(call, &target, &info);
         if (code < 0)
@@ -176,13 +181,16 @@ int method_client_get(struct call *call)
 }
 
 /* What cannot be told is not done. */
-static int deed_granted(struct call *call, struct errand **errand)
+static int deed_can_be_told(struct call *call, const struct errand *errand)
+{
+        return errands_have_room(&call->rpc->errands, ERRAND_GRANTED, errand->session) ? 0
+                                                                                       : busy(call);
+}
+
+static void deed_tell(struct call *call, struct errand **errand)
 {
         (*errand)->kind = ERRAND_GRANTED;
-        if (!errands_have_room(&call->rpc->errands, ERRAND_GRANTED, (*errand)->session))
-                return busy(call);
         errands_post(&call->rpc->errands, TAKE_PTR(*errand));
-        return 0;
 }
 
 int method_client_disconnect(struct call *call)
@@ -197,8 +205,8 @@ int method_client_disconnect(struct call *call)
                 code = RPC_CODE_INVALID_PARAMS;
         }
         if (code == 0)
-                code = deed_begin(call, ACTION_DISCONNECT, &errand, "disconnect client %s",
-                                  target.shown);
+                code = deed_begin(call, ACTION_DISCONNECT, &target.fields[NAME], &errand,
+                                  "disconnect client %s", target.shown);
         if (code == 0)
                 code = find_target(call, &target, &info);
         if (code < 0)
@@ -208,24 +216,28 @@ int method_client_disconnect(struct call *call)
         (void)snprintf(errand->what, sizeof(errand->what), "disconnect client %s", target.shown);
         code = call_ok(call);
         if (code == 0)
-                code = deed_granted(call, &errand);
+                code = deed_can_be_told(call, errand);
         if (code == 0 && engine_disconnect(call->engine, info.id) < 0)
                 code = call_out_of_memory(call);
+        if (code == 0)
+                deed_tell(call, &errand);
         return code;
 }
 
 int method_stats_reset(struct call *call)
 {
         _cleanup_free_ struct errand *errand = NULL;
-        int code = deed_begin(call, ACTION_RESET_STATISTICS, &errand, "reset the statistics");
+        int code = deed_begin(call, ACTION_RESET_STATISTICS, NULL, &errand, "reset the statistics");
 
         if (code == 0)
                 code = call_ok(call);
         if (code == 0)
-                code = deed_granted(call, &errand);
-        if (code == 0)
-                engine_reset_counters(call->engine);
-        return code;
+                code = deed_can_be_told(call, errand);
+        if (code < 0)
+                return code;
+        engine_reset_counters(call->engine);
+        deed_tell(call, &errand);
+        return 0;
 }
 
 /* --- The host's matters --- */
@@ -244,7 +256,7 @@ static int ask_host(struct call *call, enum errand_kind kind, struct errand **er
 int method_reload(struct call *call)
 {
         _cleanup_free_ struct errand *errand = NULL;
-        int code = deed_begin(call, ACTION_RELOAD, &errand, "reload the configuration");
+        int code = deed_begin(call, ACTION_RELOAD, NULL, &errand, "reload the configuration");
 
         return code < 0 ? code : ask_host(call, ERRAND_RELOAD, &errand);
 }
@@ -252,7 +264,7 @@ int method_reload(struct call *call)
 int method_config_get(struct call *call)
 {
         _cleanup_free_ struct errand *errand = NULL;
-        int code = deed_begin(call, ACTION_INSPECT, &errand, "see the configuration");
+        int code = deed_begin(call, ACTION_INSPECT, NULL, &errand, "see the configuration");
 
         return code < 0 ? code : ask_host(call, ERRAND_SETTINGS, &errand);
 }
@@ -260,7 +272,7 @@ int method_config_get(struct call *call)
 int method_status(struct call *call)
 {
         _cleanup_free_ struct errand *errand = NULL;
-        int code = deed_begin(call, ACTION_INSPECT, &errand, "see the status");
+        int code = deed_begin(call, ACTION_INSPECT, NULL, &errand, "see the status");
 
         return code < 0 ? code : ask_host(call, ERRAND_STATUS, &errand);
 }
@@ -280,10 +292,10 @@ int method_log_level(struct call *call)
                 return RPC_CODE_INVALID_PARAMS;
         }
         if (level.given)
-                code = deed_begin(call, ACTION_SET_LOG_LEVEL, &errand, "set the log level to %.*s",
-                                  (int)level.len, level.text);
+                code = deed_begin(call, ACTION_SET_LOG_LEVEL, NULL, &errand,
+                                  "set the log level to %.*s", (int)level.len, level.text);
         else
-                code = deed_begin(call, ACTION_INSPECT, &errand, "see the log level");
+                code = deed_begin(call, ACTION_INSPECT, NULL, &errand, "see the log level");
         if (code < 0)
                 return code;
         (void)snprintf(errand->level, sizeof(errand->level), "%.*s", (int)level.len,

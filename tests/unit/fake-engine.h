@@ -17,6 +17,7 @@
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "counted-malloc.h"
+#include "wire/le.h"
 #include "wire/rpc.h"
 
 #define CALL_ID 0x04030201
@@ -44,6 +45,7 @@ struct engine {
         uint8_t *reply; /* the last one, head and body */
         size_t reply_len;
         const void *body; /* where it was */
+        uint32_t ids[16]; /* of the last calls that were answered, by n_replies */
         bool realtime;
         uint64_t disconnected; /* the last id */
         size_t n_disconnected, n_reset;
@@ -80,7 +82,8 @@ void engine_reply(struct engine *engine, struct session *to, const void *head, s
                   const void *body, size_t body_len, bool realtime)
 {
         assert_ptr_equal(to, &engine->caller);
-        engine->n_replies++;
+        engine->ids[engine->n_replies++ % ARRAY_SIZE(engine->ids)] =
+                le32_get((const uint8_t *)head + 1);
         __real_free(engine->reply);
         engine->reply_len = head_len + body_len;
         engine->reply = __real_malloc(engine->reply_len);

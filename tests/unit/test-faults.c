@@ -17,6 +17,7 @@
 #include "bystander.h"
 #include "counted-malloc.h"
 #include "engine/internal.h"
+#include "wire/rpc.h"
 
 /* What counted-malloc.h leaves out: a libc function that allocates calls its own malloc(). */
 char *__real_strdup(const char *text);
@@ -70,10 +71,12 @@ enum actor_name {
         B_SECOND,
         C,
         SLOW,
+        UNWANTED, /* disconnected by A */
         N_ACTORS,
 };
 
-static const char *const names[N_ACTORS] = {"ping", "pong", "a", "b", "b%%1", "c", "slow"};
+static const char *const names[N_ACTORS] = {"ping", "pong", "a",    "b",
+                                            "b%%1", "c",    "slow", "unwanted"};
 
 /* What the operation id of a request says about it. */
 enum tag {
@@ -90,7 +93,7 @@ struct actor {
         size_t n_hello; /* bytes of the handshake's answers that are still to come */
         size_t in_len;
         uint32_t n_ok[N_TAGS]; /* acknowledged with 01 */
-        uint32_t n_messages, n_publications, n_replies;
+        uint32_t n_messages, n_publications, n_replies, n_errors;
         uint8_t in[1 << 19];
 };
 
@@ -108,9 +111,10 @@ static void actor_frame(struct actor *a, const uint8_t *f, size_t size)
                 a->n_ok[f[4]] += f[5] == WIRE_OK;
                 break;
         case WIRE_KIND_MESSAGE:
-                if (memcmp(f + 6, ".broker", 8) == 0)
+                if (memcmp(f + 6, ".broker", 8) == 0) {
                         a->n_replies++;
-                else
+                        a->n_errors += f[14] == RPC_ERROR;
+                } else
                         a->n_messages++;
                 break;
         case WIRE_KIND_PUBLICATION:
@@ -153,13 +157,16 @@ static void actor_read(struct actor *a)
         memmove(a->in, a->in + at, a->in_len);
 }
 
-/* Passes until nothing is ready; all but `slow` read. */
+/* Passes until nothing is ready; all but `slow` read, and the host answers what it is asked. */
 static void settle(void)
 {
         struct bed bed = {.engine = engine};
 
         for (unsigned i = 0; i < 1000; i++) {
-                unsigned n = bed_settle(&bed);
+                unsigned n;
+
+                broker_rpc_process(rpc);
+                n = bed_settle(&bed);
 
                 for (unsigned j = 0; j < N_ACTORS; j++)
                         if (j != SLOW)
@@ -170,6 +177,11 @@ static void settle(void)
                         buffer_pool_done(&engine->worker.pool);
         }
         fail_msg("the engine does not come to rest");
+}
+
+static bool is_there(enum actor_name i)
+{
+        return actors[i].fd >= 0 && !actors[i].ended;
 }
 
 static void actor_write(struct actor *a, const void *bytes, size_t len)
@@ -200,7 +212,8 @@ static void actor_send(enum actor_name from, uint8_t flags, enum tag tag, const 
 
 static void actor_join(enum actor_name i)
 {
-        struct transport_peer who = {.kind = TRANSPORT_UNIX, .uid = i <= PONG ? 2000 + i : 1000};
+        struct transport_peer who = {.kind = TRANSPORT_UNIX,
+                                     .uid = i <= PONG ? 2000 + i : geteuid()};
         struct actor *a = &actors[i];
         uint8_t hello[5 + 16] = {0xeb, 1, 0};
         int fds[2], r;
@@ -235,7 +248,7 @@ static void all_join(void)
                 a->n_hello = 5;
                 a->in_len = 0;
                 memset(a->n_ok, 0, sizeof(a->n_ok));
-                a->n_messages = a->n_publications = a->n_replies = 0;
+                a->n_messages = a->n_publications = a->n_replies = a->n_errors = 0;
         }
         for (unsigned i = 0; i < N_ACTORS; i++)
                 actor_join(i);
@@ -291,6 +304,32 @@ static void calls(void)
                      "filter\xa1("));
         call(LITERAL("\1\1\0\0\0benchmark.test\0hello"));
         call(LITERAL("\1\1\0\0\0nonsense\0"));
+}
+
+#define CALLS_OF_ADMIN 9
+
+/* By one who may, and one that may not. Each has its reply, if only an error. */
+static void admin_calls(void)
+{
+        uint32_t n_replies = actors[A].n_replies, n_errors = actors[A].n_errors;
+
+        call(LITERAL("\1\1\0\0\0client.get\0"));
+        call(LITERAL("\1\1\0\0\0client.get\0\x81\xa5masks\xc3"));
+        call(LITERAL("\1\1\0\0\0client.get\0\x81\xa4name\xa1"
+                     "b"));
+        call(LITERAL("\1\1\0\0\0status\0"));
+        call(LITERAL("\1\1\0\0\0config.get\0"));
+        call(LITERAL("\1\1\0\0\0log.level\0\x81\xa5level\xa4info"));
+        call(LITERAL("\1\1\0\0\0reload\0"));
+        call(LITERAL("\1\1\0\0\0stats.reset\0"));
+        call(LITERAL("\1\1\0\0\0client.disconnect\0\x81\xa4name\xa8unwanted"));
+        if (is_there(A))
+                assert_int_equal(actors[A].n_replies, n_replies + CALLS_OF_ADMIN);
+        if (!memory.failed)
+                assert_int_equal(actors[A].n_errors, n_errors);
+        if (!memory.failed)
+                assert_false(is_there(UNWANTED));
+        actor_send(PING, WIRE_OP_MESSAGE, TAG_OTHER, LITERAL(".broker\0\1\0\0\0\0reload\0"));
 }
 
 /* A and C may be paused by a slow receiver: until their next requests are acknowledged. */
@@ -383,11 +422,6 @@ static void move(void)
  * -----------------------------------------------------------------------------------------------
  */
 
-static bool is_there(enum actor_name i)
-{
-        return actors[i].fd >= 0 && !actors[i].ended;
-}
-
 /* `slow` is disconnected by the script; a secondary goes with its primary. */
 static void expect_one_lost_at_most(void)
 {
@@ -445,6 +479,64 @@ static void all_leave(void)
         assert_int_equal(c.held, 0);
 }
 
+/* --- A host that can do everything at once --- */
+
+static void host_about(struct broker_rpc_about *ret, void *userdata)
+{
+        *ret = (struct broker_rpc_about){.log_level = "info"};
+}
+
+static int host_reload(char *error, size_t size, void *userdata)
+{
+        return 0;
+}
+
+static int host_set_log_level(const char *level, void *userdata)
+{
+        return 0;
+}
+
+static int host_foreach_setting(int (*fn)(const struct broker_rpc_setting *setting, void *userdata),
+                                void *fn_userdata, bool limits, void *userdata)
+{
+        static const struct broker_rpc_setting setting = {"QueueFrames", "16", "", 0};
+
+        return fn(&setting, fn_userdata);
+}
+
+static int host_foreach_listener(int (*fn)(enum transport_kind kind, const char *address,
+                                           bool inherited, void *userdata),
+                                 void *fn_userdata, void *userdata)
+{
+        return fn(TRANSPORT_UNIX, "/bed.sock", false, fn_userdata);
+}
+
+static void host_denied(const struct broker_rpc_deed *deed, const char *why, void *userdata)
+{
+        assert_string_equal(deed->sender, "ping");
+}
+
+static void host_granted(const struct broker_rpc_deed *deed, void *userdata)
+{
+        assert_string_equal(deed->sender, "a");
+}
+
+static void host_missed(void *userdata)
+{
+        fail_msg("a record found no room");
+}
+
+static const struct broker_rpc_host host = {
+        .about = host_about,
+        .reload = host_reload,
+        .set_log_level = host_set_log_level,
+        .foreach_setting = host_foreach_setting,
+        .foreach_listener = host_foreach_listener,
+        .denied = host_denied,
+        .granted = host_granted,
+        .missed = host_missed,
+};
+
 static void run_script(void)
 {
         int r = engine_new(&config, &engine);
@@ -456,6 +548,7 @@ static void run_script(void)
         r = broker_rpc_new(&rpc);
         if (r == 0) {
                 broker_rpc_attach(rpc, engine);
+                broker_rpc_set_host(rpc, &host);
                 all_join();
                 lists();
                 traffic();
@@ -464,6 +557,7 @@ static void run_script(void)
                 expect_what_was_acknowledged();
                 slow_receiver();
                 requests();
+                admin_calls();
                 expect_one_lost_at_most();
                 expect_bystanders_talk();
                 move();
