@@ -203,10 +203,10 @@ def connect(where):
 
 
 class Client:
-    """A registered connection."""
+    """A registered connection, by an address or a socket that is connected."""
 
     def __init__(self, where, name):
-        self.socket = connect(where)
+        self.socket = where if isinstance(where, socket.socket) else connect(where)
         self.buffer, self.op, self.heard = b'', 0, []
         self.shake(name if isinstance(name, bytes) else name.encode())
 
