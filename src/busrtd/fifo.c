@@ -154,7 +154,7 @@ static void fifo_fail(struct fifo *f, int error)
 {
         struct log_record record;
 
-        message_listener_failed(&record, TRANSPORT_FIFO, f->path, error);
+        message_listener_failed(&record, TRANSPORT_FIFO, f->path, strerrordesc_np(-error));
         report_record(f->context->report, &record);
         (void)sd_event_source_set_enabled(f->io, SD_EVENT_OFF);
 }

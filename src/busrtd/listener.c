@@ -79,7 +79,8 @@ static bool is_transient(int error)
         }
 }
 
-/* There will never be anything to accept: somebody who shares the socket has shut it down, say. */
+/* Not this connection, but all that could come is lost: somebody who shares the socket has shut it
+ * down, say. */
 static bool is_final(int error)
 {
         return error == EINVAL || error == EBADF || error == ENOTSOCK;
@@ -89,7 +90,9 @@ static void listener_fail(struct listener *l, int error)
 {
         struct log_record record;
 
-        message_listener_failed(&record, l->kind, l->name, error);
+        message_listener_failed(&record, l->kind, l->name,
+                                error == -EINVAL ? "it does not listen any more"
+                                                 : strerrordesc_np(-error));
         report_record(l->context->report, &record);
         (void)sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
 }
@@ -136,6 +139,17 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* There is nothing to accept. Of a UNIX socket that was shut down, only the event says so. */
+static void listener_trouble(struct listener *l, int error, uint32_t revents)
+{
+        if (error == EAGAIN && (revents & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
+                listener_fail(l, -EINVAL);
+        else if (is_final(error))
+                listener_fail(l, -error);
+        else if (error != EAGAIN)
+                listener_pause(l, -error);
+}
+
 static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, void *userdata)
 {
         struct listener *l = userdata;
@@ -145,13 +159,8 @@ static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, vo
 
                 if (fd >= 0)
                         listener_adopt(l, fd);
-                else if (errno == EAGAIN)
-                        break;
-                else if (is_final(errno)) {
-                        listener_fail(l, -errno);
-                        break;
-                } else if (!is_transient(errno)) {
-                        listener_pause(l, -errno);
+                else if (!is_transient(errno)) {
+                        listener_trouble(l, errno, revents);
                         break;
                 }
         }
@@ -161,7 +170,7 @@ static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, vo
 static int listener_watch(struct listener *l)
 {
         sd_event *loop = l->context->loop;
-        int r = sd_event_add_io(loop, &l->io, l->fd, EPOLLIN, on_io, l);
+        int r = sd_event_add_io(loop, &l->io, l->fd, EPOLLIN | EPOLLRDHUP, on_io, l);
 
         if (r >= 0)
                 r = sd_event_add_time(loop, &l->timer, CLOCK_MONOTONIC, 0, PAUSE_ACCURACY_USEC,

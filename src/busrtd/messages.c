@@ -383,20 +383,18 @@ void message_listener_missing(struct log_record *ret, const char *text, const ch
 }
 
 void message_listener_failed(struct log_record *ret, enum transport_kind kind, const char *listener,
-                             int error)
+                             const char *why)
 {
         char visible[256];
 
         text_visible(listener, visible, sizeof(visible));
         if (kind == TRANSPORT_FIFO)
-                say(ret, LOG_ERR, ID_LISTENER_FAILED, "FIFO %s is read no more: %s", visible,
-                    strerrordesc_np(-error));
+                say(ret, LOG_ERR, ID_LISTENER_FAILED, "FIFO %s is read no more: %s", visible, why);
         else
                 say(ret, LOG_ERR, ID_LISTENER_FAILED,
-                    "nobody can come in on %s any more: %s; restart the broker", visible,
-                    strerrordesc_np(-error));
+                    "nobody can come in on %s any more: %s; restart the broker", visible, why);
         set_listener(ret, listener);
-        set_reason(ret, strerrordesc_np(-error));
+        set_reason(ret, why);
 }
 
 /* --- Administration --- */

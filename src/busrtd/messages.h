@@ -45,7 +45,7 @@ void message_fifo_line(struct log_record *ret, const char *path, const char *why
 void message_listener_missing(struct log_record *ret, const char *text, const char *listener);
 /* One that takes nobody, or nothing, any more. */
 void message_listener_failed(struct log_record *ret, enum transport_kind kind, const char *listener,
-                             int error);
+                             const char *why);
 
 /* org.busrt1 on D-Bus: not there at the start, taken (again), lost. why: a phrase. */
 void message_bus_missing(struct log_record *ret, const char *name, const char *why);

@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 
-from bus import Broker, DEADLINE, TestCase, main
+from bus import Broker, DEADLINE, MESSAGE, OK, TestCase, main
 
 
 class Systemd(TestCase):
@@ -67,6 +67,19 @@ class Systemd(TestCase):
         broker.stop()
         self.assertFalse(os.path.exists(broker.path()))
         self.assertTrue(os.path.exists(unix.getsockname()))
+
+    def test_a_socket_that_somebody_shuts_down_is_told_once_and_costs_nobody_else(self):
+        for how in socket.SHUT_RDWR, socket.SHUT_RD:
+            sockets = [self.listening(), self.listening(socket.AF_INET, ('127.0.0.1', 0)), self.listening()]
+            broker = self.broker(sockets=sockets, names=['a', 'b', 'c'])
+            client = self.connected(broker, 'c', sockets[0].getsockname())
+            for s in sockets[:2]:
+                s.shutdown(how)
+            broker.log.wait_for('nobody can come in on .* any more: it does not listen any more; restart the broker', 2)
+            self.assert_serves(sockets[2].getsockname())
+            self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
+            self.assertEqual(broker.stop(), 0)
+            self.assertEqual(broker.log.text.count('nobody can come in'), 2)
 
     def test_what_is_no_listener_is_refused_by_name(self):
         says = r'^busrtd: what systemd passed as "%s" is neither a listening UNIX or TCP stream socket nor a FIFO\n'
