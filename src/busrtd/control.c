@@ -68,19 +68,20 @@ int control_foreach_setting(struct control *c,
 struct changes {
         const struct control *control;
         const struct options *after;
+        const char *key; /* compared last: Listen= comes once for each address */
         char text[CHANGES_MAX];
 };
 
 /* All that a key says, since Listen= may be there several times. */
 struct key_value {
         const char *key;
-        char value[128];
+        char value[4096];
 };
 
 static int collect_value(const struct option_setting *s, void *userdata)
 {
         struct key_value *kv = userdata;
-        char visible[sizeof(kv->value)];
+        char visible[256];
 
         if (strcmp(s->key, kv->key) != 0)
                 return 0;
@@ -110,6 +111,9 @@ static int compare_setting(const struct option_setting *s, void *userdata)
         struct changes *changes = userdata;
         struct key_value before = {.key = s->key}, after = {.key = s->key};
 
+        if (s->key == changes->key)
+                return 0;
+        changes->key = s->key;
         (void)options_foreach_setting(s->at_start ? changes->control->started_with
                                                   : changes->control->options,
                                       collect_value, &before);

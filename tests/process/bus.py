@@ -99,6 +99,11 @@ class Notifications:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.bind(path)
 
+    def drain(self):
+        """Takes what is there now; who tells waits when nobody does."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.seen += self.socket.recv(4096).decode().split('\n')
+
     def wait_for(self, word, ended):
         """False where the process ended first."""
         until = time.monotonic() + DEADLINE
@@ -112,17 +117,18 @@ class Notifications:
 
 
 class Broker:
-    """A running busrtd. Sockets, where given, are passed as systemd does."""
+    """A running busrtd. Sockets, where given, are passed as systemd does. patient: a timeout that is long enough
+    for clients that never ping, as those here."""
 
-    def __init__(self, *args, directory=None, env=None, sockets=(), names=None, stderr=None, wait=True, **popen):
+    def __init__(self, *args, directory=None, env=None, sockets=(), names=None, stderr=None, wait=True, patient=True,
+                 **popen):
         self.owns_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='busrt-process-')
         self.notify = Notifications(tempfile.mktemp(prefix='notify-', dir=self.dir))
         self.env = {key: value for key, value in os.environ.items()
                     if key not in ('JOURNAL_STREAM', 'INVOCATION_ID', 'XDG_RUNTIME_DIR', 'DISABLE_SYSLOG', 'LISTEN_FDS')}
         self.env.update({'NOTIFY_SOCKET': self.notify.path, 'LC_ALL': 'C', **(env or {})})
-        # The clients here never ping.
-        argv = [BUSRTD, *(() if '-t' in args else ('-t', '50')), *args]
+        argv = [BUSRTD, *(('-t', '50') if patient and '-t' not in args else ()), *args]
         if sockets:
             popen['pass_fds'], argv = self.with_sockets(argv, sockets, names)
         self.log = None
