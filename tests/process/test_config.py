@@ -58,13 +58,13 @@ class Config(TestCase):
                            ('[Bus', 'a section is written')):
             self.write(f'[Bus]\n\n{line}\n')
             status, out, err = self.check()
-            self.assertEqual((status, out), (1, ''), line)
+            self.assertEqual((status, out), (2, ''), line)
             self.assert_one_line(err, f'^busrtd: {self.file}:3: .*{says}')
-            self.assertEqual(run('--config', self.file, '-B', self.dir + '/s.sock')[0], 1)
+            self.assertEqual(run('--config', self.file, '-B', self.dir + '/s.sock')[0], 2)
 
     def test_a_missing_file_is_refused(self):
         status, _, err = self.check()
-        self.assertEqual(status, 1)
+        self.assertEqual(status, 2)
         self.assert_one_line(err, f'^busrtd: {self.file}: No such file')
 
     def test_what_is_configured_is_in_force(self):

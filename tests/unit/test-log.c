@@ -141,6 +141,8 @@ static void test_records_are_kept_back_until_released(void **state)
 
         assert_int_equal(log_new(LOG_TARGET_STDERR, LOG_INFO, &log), 0);
         submit(log, LOG_INFO, "of no use");
+        submit(log, LOG_WARNING, "what may have been the matter");
+        submit(log, LOG_NOTICE, "of no use");
         assert_int_equal(poll(&p, 1, 0), 0);
         log_release(log, true);
         submit(log, LOG_INFO, "kept");
@@ -148,6 +150,7 @@ static void test_records_are_kept_back_until_released(void **state)
         all = read_all(f);
         assert_null(strstr(all, "of no use"));
         assert_non_null(strstr(all, "kept\n"));
+        assert_true(strstr(all, "kept\n") > strstr(all, "what may have been the matter\n"));
 }
 
 static void test_a_full_pipe_costs_records_and_no_time(void **state)
