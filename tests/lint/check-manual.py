@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the manual to the public headers: every function that they declare stands in the synopsis of exactly one page,
 with the same prototype, and in the NAME section of that page, by which it is found; no page tells of a function that
-is not there; every page is built.
+is not there; every page is built. And busrtd.conf(5) to the daemon: it tells of each key, once, and of no other.
 
 Inline functions whose names begin with busrt_internal_ are nobody's business.
 
@@ -70,8 +70,15 @@ def check_page(page, text, public):
             yield f"{page}: {name} is not in both NAME and SYNOPSIS"
 
 
+def check_keys(table, page):
+    """What busrtd.conf(5) says of keys, as complaints."""
+    keys, told = set(re.findall(r'\.key = "(\w+)"', table)), re.findall(r"^\*(\w+)=\*", page, re.M)
+    for name in sorted(keys.symmetric_difference(told) | {name for name in told if told.count(name) > 1}):
+        yield f"busrtd.conf.5: {name}= is {'there %d times' % told.count(name) if name in keys else 'no key of busrtd'}"
+
+
 def check_tree(root):
-    public = {}
+    table, public = os.path.join(root, "src", "busrtd", "options-table.c"), {}
     for header in sorted(glob.glob(os.path.join(root, "include", "busrt", "*.h*"))):
         public.update(declarations(read(header)))
     if not public:
@@ -80,6 +87,8 @@ def check_tree(root):
              for path in sorted(glob.glob(os.path.join(root, "docs", "man", "*.scd")))}
     build = read(os.path.join(root, "docs", "man", "meson.build"))
     where = {}
+    if os.path.exists(table):
+        yield from check_keys(read(table), pages.get("busrtd.conf.5", ""))
     for page, text in pages.items():
         if f"'{page}'" not in build:
             yield f"{page}: is not built: docs/man/meson.build does not name it"

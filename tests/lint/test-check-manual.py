@@ -91,6 +91,15 @@ class Manual(unittest.TestCase):
     def test_a_tree_without_headers_is_no_success(self):
         self.assertIn("no public headers", self.complaints(header="")[0])
 
+    def test_keys_of_the_configuration(self):
+        table = '{.key = "One"},\n{.key = "Two"},\n'
+        self.assertEqual(list(check_manual.check_keys(table, "*One=* _x_\n\tBuilt in.\n\n*Two=* _y_\n")), [])
+        for page, part in (("*One=* _x_\n", "Two= is there 0 times"), ("*One=*\n*Two=*\n*Two=*\n", "Two= is there 2 times"),
+                           ("*One=*\n*Two=*\n*Three=*\n", "Three= is no key")):
+            found = list(check_manual.check_keys(table, page))
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(part, found[0])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
