@@ -9,9 +9,11 @@
 #include <systemd/sd-journal.h>
 #include <time.h>
 
+#include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtd/log-sink.h"
 
+#define LINGER (100 * NSEC_PER_MSEC)
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /* systemd says which device and inode it has connected to the journal; stderr may have been
@@ -207,14 +209,17 @@ static bool write_journal(const struct log_record *record)
         return sd_journal_sendv(entry.fields, (int)entry.n_fields) >= 0;
 }
 
-bool log_sink_write(const struct log_sink *sink, const struct log_record *record)
+bool log_sink_write(struct log_sink *sink, const struct log_record *record)
 {
         switch (sink->target) {
         case LOG_TARGET_STDERR:
                 write_stderr(sink, record);
                 break;
         case LOG_TARGET_JOURNAL:
-                return write_journal(record);
+                if (!write_journal(record))
+                        return false;
+                sink->journal_at = clock_nsec(CLOCK_MONOTONIC);
+                break;
         case LOG_TARGET_SYSLOG:
                 syslog(record->priority, "%s", record->text);
                 break;
@@ -222,4 +227,12 @@ bool log_sink_write(const struct log_sink *sink, const struct log_record *record
                 break;
         }
         return true;
+}
+
+void log_sink_linger(const struct log_sink *sink)
+{
+        uint64_t past = clock_nsec(CLOCK_MONOTONIC) - sink->journal_at;
+
+        if (past < LINGER)
+                (void)nanosleep(&(struct timespec){.tv_nsec = (long)(LINGER - past)}, NULL);
 }

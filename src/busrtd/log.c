@@ -203,6 +203,7 @@ struct log *log_free(struct log *log)
                 return NULL;
         }
         pthread_join(log->thread, NULL);
+        log_sink_linger(&log->sink);
         log_destroy(log);
         return NULL;
 }

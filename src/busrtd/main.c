@@ -56,6 +56,7 @@ static int refuse_config(const struct options *options, const char *error, int r
         log_sink_init(&sink, LOG_TARGET_JOURNAL);
         if (!log_stderr_is_journal() || !log_sink_write(&sink, &record))
                 (void)fprintf(stderr, "busrtd: %s\n", record.text);
+        log_sink_linger(&sink);
         return r == -ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
 }
 

@@ -96,6 +96,16 @@ def offend(connection, name):
         check(client.next_frame() is None, "an unknown operation was answered")
 
 
+def ask_for(connection, name):
+    """A client that is refused this name."""
+    try:
+        connection.sendall(f.GREETING + f.named(name))
+        while connection.recv(100):
+            pass
+    finally:
+        connection.close()
+
+
 def install(system):
     system.run("sh", "-c", f"dpkg --install {PACKAGES}/*.deb")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A journal that takes nothing for a minute. In a system of its own, since all other cases need theirs."""
+"""A journal that takes nothing for a minute, and one that is not there. In a system of its own, since all other cases need
+theirs."""
 import contextlib
 import os
-import re
 import signal
 import struct
 import time
@@ -11,6 +11,8 @@ from clients import PORT, SERVICE, SOCKET, SOCKETS, check, exchange, f, install,
 from little_system import wait_until
 
 JOURNALD = "systemd-journald.service"
+JOURNAL_SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket")
+JOURNAL_PATH = "/run/systemd/journal/socket"
 ID_BAD_FRAME = "5ce1e8b83dc84958a307a2d98a677859"
 ID_RECORDS_LOST = "5dc96898b54c47baa18c5fc2fc3f80d7"
 SECONDS = 60  # what is promised
@@ -62,8 +64,7 @@ def send_for_a_minute(system, sender, receiver):
 
 
 def lost_records(system):
-    found = records(system, f"MESSAGE_ID={ID_RECORDS_LOST}")
-    return sum(int(re.match(r"\d+", record["MESSAGE"]).group()) for record in found)
+    return sum(int(record["BUSRT_RECORDS"]) for record in records(system, f"MESSAGE_ID={ID_RECORDS_LOST}"))
 
 
 def journal_stands_still(system):
@@ -86,4 +87,27 @@ def journal_stands_still(system):
     return f"{batches * BATCH} messages, the slowest {BATCH} in {slowest * 1e3:.0f} ms; {batches} offences, {lost} records lost"
 
 
-CASES = (journal_stands_still,)
+def journal_is_replaced(system):
+    """While journald is stopped and its socket gone, messages go on; with a new socket records do, and what was lost is counted."""
+    offences, before = 50, lost_records(system)
+    with peer(system.connect_unix(SOCKET), b"sender") as a, peer(system.connect_tcp(PORT), b"receiver") as b:
+        exchange(a, b"sender", b, b"receiver")
+        broker = system.show(SERVICE, "MainPID")
+        system.run("systemctl", "stop", *JOURNAL_SOCKETS, JOURNALD)
+        os.unlink(system.path(JOURNAL_PATH))
+        for i in range(offences):
+            offend(system.connect_tcp(PORT, f"127.0.2.{i + 1}"), b"unheard.%d" % i)
+        send_batch(a, b, 0)
+        system.run("systemctl", "start", *JOURNAL_SOCKETS, JOURNALD)
+        wait_until(lambda: lost_records(system) > before, "a record of how many were lost")
+        offend(system.connect_unix(SOCKET), b"after.the.start")
+        wait_until(lambda: records(system, "BUSRT_CLIENT=after.the.start"), "a record of what happened afterwards")
+        exchange(a, b"sender", b, b"receiver")
+        check(system.show(SERVICE, "MainPID") == broker, "the broker was restarted")
+    there = sum(record.get("BUSRT_CLIENT", "").startswith("unheard.") for record in records(system))
+    lost = lost_records(system) - before
+    check(there + lost == offences, f"{offences} offences, {there} records, {lost} counted as lost")
+    return f"{offences} offences, {there} records, {lost} counted as lost"
+
+
+CASES = (journal_stands_still, journal_is_replaced)
