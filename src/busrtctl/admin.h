@@ -32,6 +32,7 @@ struct admin_client {
         const char *name;
         const char *kind;               /* "local_ipc", "tcp", "internal" */
         const char *listener;           /* path or address it came in by */
+        const char *primary;            /* "": it is one */
         uint32_t uid, gid;              /* ADMIN_NO_ID: not a UNIX peer */
         uint32_t pid;                   /* 0: not known */
         uint64_t connected;             /* microseconds, CLOCK_REALTIME */
@@ -51,10 +52,10 @@ struct admin_clients {
 int admin_list_clients(struct admin *admin, struct admin_clients *ret);
 void admin_clients_done(struct admin_clients *clients);
 
-/* One client in full, by its name; or by its id, where the name is "#ID". */
+/* One client in full, by its name; or by its id, where the name is "#ID". "No such client" is told
+ * as any other failure is. */
 struct admin_client_details {
         struct admin_client client;
-        const char *primary; /* "": it is one */
         const char *unit;    /* systemd's, of its process; "" where not known */
         const char *address; /* TCP peers'; "" for others */
         const char **secondaries, **subscriptions, **exclusions; /* NULL-terminated */
@@ -138,7 +139,11 @@ struct admin_event {
         const char *client;
         const char *detail; /* "" */
 };
+typedef int (*admin_event_handler)(const struct admin_event *event, void *userdata);
 /* Calls fn for each until fn returns non-zero, interrupted(), or the broker goes. 0 in the first
- * two cases. */
-int admin_watch(struct admin *admin, int (*fn)(const struct admin_event *event, void *userdata),
-                void *userdata);
+ * two cases. It catches interrupts itself. */
+int admin_watch(struct admin *admin, admin_event_handler fn, void *userdata);
+
+/* Waits that long (microseconds), for verbs that ask again and again: the connection is looked
+ * after meanwhile. 0; -EINTR when interrupted(); -EXIT_FAILURE when the connection ends. */
+int admin_wait(struct admin *admin, uint64_t time);

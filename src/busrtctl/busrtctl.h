@@ -25,8 +25,9 @@ struct settings {
         enum bus_choice bus;
         const char *name; /* of this client; NULL: busrtctl.HOST.PID */
         uint64_t timeout; /* microseconds */
-        bool json;        /* --json */
-        bool color;       /* stdout is a terminal, and NO_COLOR and --no-color are not there */
+        bool no_ask_password;
+        bool json;  /* --json */
+        bool color; /* stdout is a terminal, and NO_COLOR and --no-color are not there */
 };
 
 /* argv[0] is the verb; returns the exit status. Each verb parses its own options and prints its own
@@ -51,6 +52,13 @@ static inline uint64_t now_usec(void)
 
 /* Connects, or says on stderr what is wrong and what to do about it. 0 or -errno. */
 int connect_broker(const struct settings *settings, busrt_client **ret);
+/* The same; tried: what was tried before, and why it failed, said first where this fails, too. */
+int connect_broker_after(const struct settings *settings, const char *tried, busrt_client **ret);
+#define SYSTEM_SOCKET "/run/busrt/bus.sock"
+/* Of the user's own broker, to be freed. -ENXIO: $XDG_RUNTIME_DIR is not set. */
+int user_socket(char **ret);
+/* The path of a UNIX socket; else HOST:PORT. */
+bool address_is_path(const char *address);
 /* "busrtctl: what: text of error", with advice where there is some. error: negative or positive; 0:
  * without a text. Returns EXIT_FAILURE. */
 int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,7 +11,6 @@
 #include "busrtctl/busrtctl.h"
 #include "busrtctl/text.h"
 
-#define SYSTEM_SOCKET "/run/busrt/bus.sock"
 #define NAME_TRIES 8
 
 int fail(int error, const char *format, ...)
@@ -102,7 +101,7 @@ static const char how_to_start[] =
         "  systemctl start busrtd.socket   the system's, where it is installed\n"
         "  busrtd -B ./bus.sock            your own; then: busrtctl -s ./bus.sock ...\n";
 
-static bool is_path(const char *address)
+bool address_is_path(const char *address)
 {
         size_t len = strlen(address);
         static const char *const ends[] = {".sock", ".socket", ".ipc"};
@@ -129,7 +128,7 @@ static void print_tried(const char *path, const char *origin)
 /* No address was given and none of the usual ones is there. */
 static int fail_not_found(void)
 {
-        const char *set = getenv("BUSRT_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR");
+        const char *set = getenv("BUSRT_SOCKET");
         _cleanup_free_ char *user = NULL;
 
         (void)fputs("busrtctl: no broker found. Tried:\n", stderr);
@@ -137,11 +136,11 @@ static int fail_not_found(void)
                 print_tried(set, " ($BUSRT_SOCKET)");
         else
                 (void)fputs("  $BUSRT_SOCKET: not set\n", stderr);
-        if (!runtime || !runtime[0])
+        if (user_socket(&user) >= 0)
+                print_tried(user, "");
+        else
                 (void)fputs("  $XDG_RUNTIME_DIR/busrt/bus.sock: $XDG_RUNTIME_DIR is not set\n",
                             stderr);
-        else if (asprintf(&user, "%s/busrt/bus.sock", runtime) >= 0)
-                print_tried(user, "");
         print_tried(SYSTEM_SOCKET, "");
         (void)fputs(how_to_start, stderr);
         return EXIT_FAILURE;
@@ -186,7 +185,7 @@ static bool fail_permission(const char *address)
 {
         _cleanup_free_ char *folder = NULL;
 
-        if (!is_path(address) || access(address, R_OK | W_OK) == 0)
+        if (!address_is_path(address) || access(address, R_OK | W_OK) == 0)
                 return false;
         folder = closed_folder(address);
         (void)fprintf(stderr, "busrtctl: no permission to use %s\n", address);
@@ -261,7 +260,7 @@ static void print_failure(int error, const char *address, const char *name)
                            "HOST:PORT or "
                            "[IPV6]:PORT",
                            where);
-        else if (is_path(address))
+        else if (address_is_path(address))
                 (void)fail_unix(error, where);
         else if (error == ECONNREFUSED)
                 (void)fail(0, "no broker at %s: nobody listens there", where);
@@ -295,7 +294,7 @@ static int connect_as(const struct settings *settings, const char *name, busrt_c
         return r;
 }
 
-int connect_broker(const struct settings *settings, busrt_client **ret)
+int connect_broker_after(const struct settings *settings, const char *tried, busrt_client **ret)
 {
         _cleanup_free_ char *name = NULL, *address = NULL;
         int r = -ENOMEM;
@@ -309,6 +308,8 @@ int connect_broker(const struct settings *settings, busrt_client **ret)
         }
         if (r >= 0)
                 return 0;
+        if (tried)
+                (void)fail(0, "%s", tried);
         if (!settings->address && r == -ENOENT)
                 (void)fail_not_found();
         else
@@ -318,4 +319,24 @@ int connect_broker(const struct settings *settings, busrt_client **ret)
                                                 : SYSTEM_SOCKET,
                               name ? name : "?");
         return r;
+}
+
+int connect_broker(const struct settings *settings, busrt_client **ret)
+{
+        return connect_broker_after(settings, NULL, ret);
+}
+
+/* --- Where brokers are --- */
+
+int user_socket(char **ret)
+{
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        char *path;
+
+        if (!runtime || !runtime[0])
+                return -ENXIO;
+        if (asprintf(&path, "%s/busrt/bus.sock", runtime) < 0)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
 }

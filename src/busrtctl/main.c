@@ -145,18 +145,51 @@ static int run_verb(const struct settings *settings, int argc, char **argv)
         return verb->run(settings, argc, argv);
 }
 
-enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
+enum { OPTION_JSON = 0x100, OPTION_NO_COLOR, OPTION_SYSTEM, OPTION_USER, OPTION_NO_ASK_PASSWORD };
 
 static const struct option options[] = {
         {"socket", required_argument, NULL, 's'},
+        {"system", no_argument, NULL, OPTION_SYSTEM},
+        {"user", no_argument, NULL, OPTION_USER},
+        {"instance", required_argument, NULL, 'i'},
         {"name", required_argument, NULL, 'n'},
         {"timeout", required_argument, NULL, 't'},
         {"json", no_argument, NULL, OPTION_JSON},
         {"no-color", no_argument, NULL, OPTION_NO_COLOR},
+        {"no-ask-password", no_argument, NULL, OPTION_NO_ASK_PASSWORD},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
 };
+
+/* --system, --user and --instance name a socket. 0, or an exit status. */
+static int find_socket(struct settings *settings, char **ret_path)
+{
+        _cleanup_free_ char *base = NULL;
+        const char *instance = settings->instance;
+        int r;
+
+        if (!instance && settings->bus == BUS_AUTO)
+                return 0;
+        if (settings->address)
+                return usage_error(NULL, "-s says which broker: no --system, --user or -i beside");
+        if (instance &&
+            (strchr(instance, '/') || strcmp(instance, ".") == 0 || strcmp(instance, "..") == 0))
+                return usage_error(NULL, "-i \"%s\": not the NAME of a busrtd@NAME", instance);
+        base = settings->bus == BUS_USER ? NULL : strdup(SYSTEM_SOCKET);
+        r = settings->bus == BUS_USER ? user_socket(&base) : base ? 0 : -ENOMEM;
+        if (r == -ENXIO)
+                return fail(0, "the user's broker cannot be found: $XDG_RUNTIME_DIR is not set");
+        if (r >= 0 && instance)
+                r = asprintf(ret_path, "%.*s/%s/bus.sock", (int)(strrchr(base, '/') - base), base,
+                             instance);
+        else if (r >= 0)
+                *ret_path = TAKE_PTR(base);
+        if (r < 0)
+                return fail(ENOMEM, "cannot find the broker");
+        settings->address = *ret_path;
+        return 0;
+}
 
 /* 1: go on with the verb; 0: done, with *ret_status. */
 static int take_option(int c, struct settings *settings, char **argv, int *ret_status)
@@ -165,6 +198,16 @@ static int take_option(int c, struct settings *settings, char **argv, int *ret_s
         case 's':
                 settings->address = optarg;
                 *ret_status = check_given(NULL, "-s", optarg);
+                return *ret_status == 0;
+        case OPTION_SYSTEM:
+                settings->bus = BUS_SYSTEM;
+                break;
+        case OPTION_USER:
+                settings->bus = BUS_USER;
+                break;
+        case 'i':
+                settings->instance = optarg;
+                *ret_status = check_given(NULL, "-i", optarg);
                 return *ret_status == 0;
         case 'n':
                 settings->name = optarg;
@@ -180,6 +223,9 @@ static int take_option(int c, struct settings *settings, char **argv, int *ret_s
                 break;
         case OPTION_NO_COLOR:
                 settings->color = false;
+                break;
+        case OPTION_NO_ASK_PASSWORD:
+                settings->no_ask_password = true;
                 break;
         case 'h':
                 *ret_status = main_help(settings);
@@ -214,14 +260,18 @@ static void keep_standard_descriptors(void)
 int main(int argc, char **argv)
 {
         struct settings settings = {.timeout = DEFAULT_TIMEOUT_USEC, .color = want_color()};
+        _cleanup_free_ char *socket = NULL;
         int c, status;
 
         keep_standard_descriptors();
         /* What reads the output may stop reading: that ends this program, without a word. */
         (void)signal(SIGPIPE, SIG_DFL);
         (void)setlocale(LC_CTYPE, "");
-        while ((c = getopt_long(argc, argv, "+:s:n:t:hV", options, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "+:s:i:n:t:hV", options, NULL)) >= 0)
                 if (take_option(c, &settings, argv, &status) == 0)
                         return status;
+        status = find_socket(&settings, &socket);
+        if (status != 0)
+                return status;
         return run_verb(&settings, argc - optind, argv + optind);
 }
