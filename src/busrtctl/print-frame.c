@@ -4,12 +4,10 @@
  * is text, else as a hex dump below; both are cut unless all is wanted. For programs: JSON, or bare
  * payloads.
  */
-#include <stdio.h>
-#include <time.h>
-
 #include "basic/macro.h"
 #include "basic/utf8.h"
 #include "busrtctl/print-frame.h"
+#include "busrtctl/text-time.h"
 
 #define TEXT_SHOWN 1024
 #define HEX_SHOWN 128
@@ -50,17 +48,6 @@ static struct view view_of(const busrt_frame *frame)
 }
 
 /* --- For people --- */
-
-void add_local_time(struct text *out)
-{
-        struct timespec now;
-        struct tm tm;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        (void)localtime_r(&now.tv_sec, &tm);
-        text_addf(out, "%02d:%02d:%02d.%03ld", tm.tm_hour, tm.tm_min, tm.tm_sec,
-                  now.tv_nsec / 1000000);
-}
 
 /* The longest start of the payload that may be shown and does not end inside a character. */
 static size_t shown_length(const struct view *view, size_t max)
@@ -103,7 +90,7 @@ static void add_human(struct text *out, const struct settings *settings, const s
                       bool full)
 {
         text_adds(out, ansi(settings, ANSI_DIM));
-        add_local_time(out);
+        text_add_clock(out, now_realtime(), false);
         text_addf(out, " %-11s%s %s", view->kind, ansi(settings, ANSI_RESET),
                   ansi(settings, ANSI_CYAN));
         text_add_visible(out, view->sender, strlen(view->sender));
@@ -125,17 +112,6 @@ static void add_human(struct text *out, const struct settings *settings, const s
 
 /* --- For programs --- */
 
-void add_utc_time(struct text *out)
-{
-        struct timespec now;
-        struct tm tm;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        (void)gmtime_r(&now.tv_sec, &tm);
-        text_addf(out, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
-                  tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000);
-}
-
 static bool is_text(const struct view *view)
 {
         return utf8_is_valid(view->payload, view->len) && !memchr(view->payload, 0, view->len);
@@ -146,7 +122,7 @@ static void add_json(struct text *out, const struct view *view)
         bool as_text = view->len == 0 || is_text(view);
 
         text_adds(out, "{\"time\":");
-        add_utc_time(out);
+        text_add_iso(out, now_realtime());
         text_addf(out, ",\"kind\":\"%s\",\"sender\":", view->kind);
         text_add_json(out, view->sender, strlen(view->sender));
         text_adds(out, ",\"topic\":");

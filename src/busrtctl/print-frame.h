@@ -20,7 +20,3 @@ struct frame_style {
 
 void print_frame(struct text *out, const struct settings *settings, const struct frame_style *style,
                  const busrt_frame *frame);
-
-/* Now, as "12:00:00.000", and as a string of JSON. */
-void add_local_time(struct text *out);
-void add_utc_time(struct text *out);

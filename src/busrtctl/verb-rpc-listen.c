@@ -8,8 +8,8 @@
 
 #include "basic/macro.h"
 #include "busrtctl/output.h"
-#include "busrtctl/print-frame.h"
 #include "busrtctl/reply.h"
+#include "busrtctl/text-time.h"
 #include "busrtctl/value.h"
 #include "busrtctl/verb-rpc.h"
 
@@ -59,7 +59,7 @@ static void add_human(struct rpc_listen *listen, const char *kind, const char *s
         const struct settings *settings = &listen->settings;
 
         text_adds(out, ansi(settings, ANSI_DIM));
-        add_local_time(out);
+        text_add_clock(out, now_realtime(), false);
         text_addf(out, " %-12s%s %s", kind, ansi(settings, ANSI_RESET), ansi(settings, ANSI_CYAN));
         text_add_visible(out, sender, strlen(sender));
         text_adds(out, ansi(settings, ANSI_RESET));
@@ -77,7 +77,7 @@ static void add_json(struct rpc_listen *listen, const char *kind, const char *se
         struct text *out = &listen->output.text;
 
         text_adds(out, "{\"time\":");
-        add_utc_time(out);
+        text_add_iso(out, now_realtime());
         text_addf(out, ",\"kind\":\"%s\",\"sender\":", kind);
         text_add_json(out, sender, strlen(sender));
         text_adds(out, ",\"method\":");
