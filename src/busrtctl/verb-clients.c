@@ -3,9 +3,8 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include <libsmartcols/libsmartcols.h>
-
 #include "basic/macro.h"
+#include "busrtctl/grid.h"
 #include "busrtctl/reply.h"
 
 static const char help[] =
@@ -138,55 +137,22 @@ static char *format_cell(const struct client *client, size_t key)
         return text.failed ? NULL : TAKE_PTR(text.data);
 }
 
-static int add_line(struct libscols_table *table, const struct client *client)
-{
-        struct libscols_line *line = scols_table_new_line(table, NULL);
-
-        if (!line)
-                return -ENOMEM;
-        for (size_t i = 0; i < N_KEYS; i++) {
-                char *cell = format_cell(client, columns[i]);
-
-                if (!cell || scols_line_refer_data(line, i, cell) < 0) {
-                        free(cell);
-                        return -ENOMEM;
-                }
-        }
-        return 0;
-}
-
-static int add_columns(struct libscols_table *table)
-{
-        for (size_t i = 0; i < N_KEYS; i++) {
-                size_t key = columns[i];
-                struct libscols_column *column =
-                        scols_table_new_column(table, keys[key].heading, 0,
-                                               key >= N_TEXTS ? SCOLS_FL_RIGHT
-                                               : key > 1      ? SCOLS_FL_TRUNC
-                                                              : 0);
-
-                if (!column || scols_cell_set_color(scols_column_get_header(column), "bold") < 0 ||
-                    (key == 0 && scols_column_set_color(column, "cyan") < 0))
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
 static int print_table(const struct list *list)
 {
-        struct libscols_table *table = scols_new_table();
-        int r = table ? add_columns(table) : -ENOMEM;
+        struct grid_column shown[N_KEYS];
+        _cleanup_(grid_done) struct grid grid = {shown, N_KEYS};
 
-        for (size_t i = 0; r >= 0 && i < list->n; i++)
-                r = add_line(table, &list->clients[i]);
-        if (r >= 0) {
-                /* The cells are harmless already; encoded once more, "\x1b" would be "\x5cx1b". */
-                (void)scols_table_enable_noencoding(table, 1);
-                (void)scols_table_enable_colors(table, list->settings.color);
-                r = list->n > 0 ? scols_print_table(table) : 0;
-        }
-        scols_unref_table(table);
-        return r;
+        for (size_t i = 0; i < N_KEYS; i++)
+                shown[i] = (struct grid_column){
+                        .heading = keys[columns[i]].heading,
+                        .right = columns[i] >= N_TEXTS,
+                        .cut = columns[i] > 1 && columns[i] < N_TEXTS,
+                        .color = columns[i] == 0 ? "cyan" : NULL,
+                };
+        for (size_t row = 0; row < list->n; row++)
+                for (size_t i = 0; i < N_KEYS; i++)
+                        grid_take(&grid, format_cell(&list->clients[row], columns[i]));
+        return grid_print(&grid, &list->settings);
 }
 
 static int print_names(const struct list *list)
