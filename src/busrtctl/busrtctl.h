@@ -40,6 +40,12 @@ int verb_rpc(const struct settings *settings, int argc, char **argv);
 int verb_clients(const struct settings *settings, int argc, char **argv);
 int verb_stats(const struct settings *settings, int argc, char **argv);
 int verb_info(const struct settings *settings, int argc, char **argv);
+int verb_status(const struct settings *settings, int argc, char **argv);
+int verb_list(const struct settings *settings, int argc, char **argv);
+int verb_show(const struct settings *settings, int argc, char **argv);
+int verb_top(const struct settings *settings, int argc, char **argv);
+int verb_monitor(const struct settings *settings, int argc, char **argv);
+int verb_metrics(const struct settings *settings, int argc, char **argv);
 int verb_ping(const struct settings *settings, int argc, char **argv);
 
 /* Microseconds, monotonic. */

@@ -33,6 +33,7 @@ static const struct verb verbs[] = {
         {"stats", "[--watch]", "what the broker has moved, or moves now", verb_stats},
         {"info", "", "which broker this is", verb_info},
         {"ping", "[TARGET]", "how long calls through the broker take", verb_ping},
+        {"status", "", "how busrtd does", verb_status},
         {NULL, NULL, NULL, NULL},
 };
 

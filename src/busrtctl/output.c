@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "basic/clock.h"
@@ -105,4 +106,13 @@ int output_wait(const struct output *output, busrt_client *client, uint64_t end)
 
         (void)poll(fds, ARRAY_SIZE(fds), sleep_time(client, end));
         return fds[2].revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
+}
+
+int print_text(const struct text *text)
+{
+        if (text->failed)
+                return fail(ENOMEM, "cannot show the result");
+        if (text->len > 0)
+                (void)fwrite(text->data, 1, text->len, stdout);
+        return finish_output(EXIT_SUCCESS);
 }

@@ -27,3 +27,6 @@ int output_write(struct output *output, bool wait);
 /* Until there is something to process or to write, the time (microseconds, monotonic; UINT64_MAX:
  * never) has come, or interrupted(). 0; -EPIPE: nobody reads standard output any more. */
 int output_wait(const struct output *output, busrt_client *client, uint64_t end);
+
+/* For verbs that print once: all of it, or a message on stderr. Returns the exit status. */
+int print_text(const struct text *text);

@@ -3,6 +3,7 @@
 
 #include "basic/macro.h"
 #include "basic/utf8.h"
+#include "busrtctl/output.h"
 #include "busrtctl/reply.h"
 #include "busrtctl/value.h"
 
@@ -80,11 +81,7 @@ int print_payload(const struct settings *settings, const void *data, size_t len)
         _cleanup_(text_done) struct text out = {0};
 
         add_payload(&out, settings, data, len, isatty(STDOUT_FILENO));
-        if (out.failed)
-                return fail(ENOMEM, "cannot show the result");
-        if (out.len > 0)
-                (void)fwrite(out.data, 1, out.len, stdout);
-        return finish_output(EXIT_SUCCESS);
+        return print_text(&out);
 }
 
 /* --- Calling --- */

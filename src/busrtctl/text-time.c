@@ -50,7 +50,7 @@ const char *text_age(uint64_t moment, uint64_t now, char out[TEXT_SPAN_MAX])
 {
         char span[TEXT_SPAN_MAX];
 
-        if (moment >= now || now - moment < 1000)
+        if (moment >= now || now - moment < USEC_PER_SEC)
                 (void)snprintf(out, TEXT_SPAN_MAX, "now");
         else
                 (void)snprintf(out, TEXT_SPAN_MAX, "%.40s ago", text_span(now - moment, span));

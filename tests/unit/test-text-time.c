@@ -43,7 +43,7 @@ static void test_ages(void **state)
         char out[TEXT_SPAN_MAX];
 
         assert_string_equal(text_age(0, 3 * MINUTE, out), "3min ago");
-        assert_string_equal(text_age(5, 900, out), "now");
+        assert_string_equal(text_age(5, SECOND, out), "now");
         assert_string_equal(text_age(2 * HOUR, HOUR, out), "now");
 }
 
