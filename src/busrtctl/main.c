@@ -34,6 +34,7 @@ static const struct verb verbs[] = {
         {"info", "", "which broker this is", verb_info},
         {"ping", "[TARGET]", "how long calls through the broker take", verb_ping},
         {"status", "", "how busrtd does", verb_status},
+        {"list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
         {NULL, NULL, NULL, NULL},
 };
 
