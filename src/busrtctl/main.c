@@ -35,6 +35,7 @@ static const struct verb verbs[] = {
         {"ping", "[TARGET]", "how long calls through the broker take", verb_ping},
         {"status", "", "how busrtd does", verb_status},
         {"list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
+        {"show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
         {NULL, NULL, NULL, NULL},
 };
 
