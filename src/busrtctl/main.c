@@ -36,6 +36,7 @@ static const struct verb verbs[] = {
         {"status", "", "how busrtd does", verb_status},
         {"list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
         {"show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
+        {"monitor", "[PATTERN]...", "what happens on busrtd, as it happens", verb_monitor},
         {NULL, NULL, NULL, NULL},
 };
 
