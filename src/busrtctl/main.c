@@ -37,6 +37,7 @@ static const struct verb verbs[] = {
         {"list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
         {"show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
         {"monitor", "[PATTERN]...", "what happens on busrtd, as it happens", verb_monitor},
+        {"metrics", "[-o FILE]", "counters of busrtd, for Prometheus", verb_metrics},
         {NULL, NULL, NULL, NULL},
 };
 
