@@ -114,11 +114,6 @@ static int open_socket(struct admin *admin)
         return 0;
 }
 
-static void admin_freep(struct admin **admin)
-{
-        admin_free(*admin);
-}
-
 int admin_open(const struct settings *settings, struct admin **ret)
 {
         _cleanup_(admin_freep) struct admin *admin = calloc(1, sizeof(*admin));

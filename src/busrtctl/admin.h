@@ -21,6 +21,11 @@ struct admin;
 int admin_open(const struct settings *settings, struct admin **ret);
 /* Returns NULL. */
 struct admin *admin_free(struct admin *admin);
+static inline void admin_freep(struct admin **admin)
+{
+        (void)admin_free(*admin);
+}
+
 /* "org.busrt1 on the system's D-Bus", "/run/busrt/bus.sock": how it is reached, for people. */
 const char *admin_route(const struct admin *admin);
 

@@ -47,6 +47,12 @@ int verb_top(const struct settings *settings, int argc, char **argv);
 int verb_monitor(const struct settings *settings, int argc, char **argv);
 int verb_metrics(const struct settings *settings, int argc, char **argv);
 int verb_ping(const struct settings *settings, int argc, char **argv);
+int verb_subscriptions(const struct settings *settings, int argc, char **argv);
+int verb_config(const struct settings *settings, int argc, char **argv);
+int verb_disconnect(const struct settings *settings, int argc, char **argv);
+int verb_reload(const struct settings *settings, int argc, char **argv);
+int verb_log_level(const struct settings *settings, int argc, char **argv);
+int verb_reset_statistics(const struct settings *settings, int argc, char **argv);
 
 /* Microseconds, monotonic. */
 static inline uint64_t now_usec(void)

@@ -6,11 +6,6 @@
 #include "busrtctl/text.h"
 #include "busrtctl/users.h"
 
-static inline void admin_freep(struct admin **admin)
-{
-        (void)admin_free(*admin);
-}
-
 /* Of "plc.1%%0": it has no name of its own. */
 bool client_is_secondary(const struct admin_client *client);
 /* No patterns (NULL or none): every name. As fnmatch(3), NULL-terminated. */

@@ -14,36 +14,49 @@
 #define WORD_MAX 32
 
 struct verb {
+        const char *group;
         const char *name;
         const char *arguments;
         const char *help;
         int (*run)(const struct settings *settings, int argc, char **argv);
 };
 
-/* In the order of --help. */
+#define TALK "Talk"
+#define LOOK "Look"
+#define MANAGE "Manage"
+
+/* In the order of --help; the verbs of a group stand together. */
 static const struct verb verbs[] = {
-        {"listen", "[TOPIC]...", "print what is published, and sent to this client", verb_listen},
-        {"send", "TARGET [PAYLOAD]...", "send a message to one client", verb_send},
-        {"broadcast", "MASK [PAYLOAD]...", "send a message to all clients whose names match",
+        {TALK, "listen", "[TOPIC]...", "print what is published, and sent to this client",
+         verb_listen},
+        {TALK, "send", "TARGET [PAYLOAD]...", "send a message to one client", verb_send},
+        {TALK, "broadcast", "MASK [PAYLOAD]...", "send to all clients whose names match",
          verb_broadcast},
-        {"publish", "TOPIC [PAYLOAD]...", "publish to those who subscribe to the topic",
+        {TALK, "publish", "TOPIC [PAYLOAD]...", "publish to those who subscribe to the topic",
          verb_publish},
-        {"rpc", "call TARGET METHOD ...", "call a method, notify, or see who calls", verb_rpc},
-        {"clients", "[REGEX]", "list who is connected", verb_clients},
-        {"stats", "[--watch]", "what the broker has moved, or moves now", verb_stats},
-        {"info", "", "which broker this is", verb_info},
-        {"ping", "[TARGET]", "how long calls through the broker take", verb_ping},
-        {"status", "", "how busrtd does", verb_status},
-        {"list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
-        {"show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
-        {"monitor", "[PATTERN]...", "what happens on busrtd, as it happens", verb_monitor},
-        {"metrics", "[-o FILE]", "counters of busrtd, for Prometheus", verb_metrics},
-        {NULL, NULL, NULL, NULL},
+        {TALK, "rpc", "call TARGET METHOD ...", "call a method, notify, or see who calls",
+         verb_rpc},
+        {TALK, "ping", "[TARGET]", "how long calls through the broker take", verb_ping},
+        {LOOK, "status", "", "how busrtd does", verb_status},
+        {LOOK, "list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
+        {LOOK, "show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
+        {LOOK, "subscriptions", "[CLIENT]", "who subscribes to what", verb_subscriptions},
+        {LOOK, "config", "[--all]", "the settings in force, and who said so", verb_config},
+        {LOOK, "monitor", "[PATTERN]...", "what happens on busrtd, as it happens", verb_monitor},
+        {LOOK, "metrics", "[-o FILE]", "counters of busrtd, for Prometheus", verb_metrics},
+        {LOOK, "clients", "[REGEX]", "list who is connected, to any BUS/RT broker", verb_clients},
+        {LOOK, "stats", "[--watch]", "what the broker has moved, or moves now", verb_stats},
+        {LOOK, "info", "", "which broker this is", verb_info},
+        {MANAGE, "disconnect", "CLIENT...", "end clients' connections", verb_disconnect},
+        {MANAGE, "reload", "", "read the configuration again", verb_reload},
+        {MANAGE, "log-level", "[LEVEL]", "what the broker logs", verb_log_level},
+        {MANAGE, "reset-statistics", "", "begin counting at zero again", verb_reset_statistics},
+        {NULL, NULL, NULL, NULL, NULL},
 };
 
 static const char usage[] = "Usage: busrtctl [OPTION]... VERB [ARGUMENT]...\n"
                             "\n"
-                            "Talks to a BUS/RT broker.\n";
+                            "Talks to a BUS/RT broker, and looks after busrtd.\n";
 
 static const char options_help[] =
         "\n"
@@ -52,21 +65,34 @@ static const char options_help[] =
         "first\n"
         "                         that is there of $BUSRT_SOCKET, $XDG_RUNTIME_DIR/busrt/bus.sock\n"
         "                         and /run/busrt/bus.sock\n"
+        "      --system           the system's broker\n"
+        "      --user             the user's own broker\n"
+        "  -i, --instance NAME    the broker of busrtd@NAME\n"
         "  -n, --name NAME        this client's name (busrtctl.HOST.PID)\n"
         "  -t, --timeout TIME     to connect, and for each answer (5s); units: us, ms, s, m, h\n"
         "      --json             output for programs, where the verb has output\n"
         "      --no-color         as with $NO_COLOR set, or where stdout is no terminal\n"
+        "      --no-ask-password  never ask for one, where polkit wants to\n"
         "  -h, --help             this text; after a verb: what the verb takes\n"
         "  -V, --version          the version\n"
         "\n"
         "Exit status: 0 success, 1 failure, 2 a mistake on the command line.\n";
 
+#define VERB_WIDTH 28
+
 static int main_help(const struct settings *settings)
 {
-        (void)printf("%s\n%sVerbs:%s\n", usage, ansi(settings, ANSI_BOLD),
-                     ansi(settings, ANSI_RESET));
-        for (const struct verb *verb = verbs; verb->name; verb++)
-                (void)printf("  %-9s %-22s %s\n", verb->name, verb->arguments, verb->help);
+        const char *group = "";
+
+        (void)printf("%s", usage);
+        for (const struct verb *verb = verbs; verb->name; verb++) {
+                if (verb->group != group)
+                        (void)printf("\n%s%s:%s\n", ansi(settings, ANSI_BOLD), verb->group,
+                                     ansi(settings, ANSI_RESET));
+                group = verb->group;
+                (void)printf("  %s %-*s %s\n", verb->name, VERB_WIDTH - 1 - (int)strlen(verb->name),
+                             verb->arguments, verb->help);
+        }
         return print_help(settings, options_help);
 }
 
