@@ -22,7 +22,8 @@ BUSRTCTL = os.environ.get('BUSRTCTL', 'busrtctl')
 
 def environment(extra=None):
     env = {key: value for key, value in os.environ.items()
-           if key not in ('BUSRT_SOCKET', 'XDG_RUNTIME_DIR', 'NO_COLOR', 'TERM')}
+           if key not in ('BUSRT_SOCKET', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS', 'DBUS_SYSTEM_BUS_ADDRESS',
+                          'NO_COLOR', 'TERM')}
     env.update({'LC_ALL': 'C.UTF-8', 'TERM': 'xterm', 'TZ': 'UTC'})
     env.update(extra or {})
     return env
@@ -109,10 +110,13 @@ class Terminal:
 
 class FakeBroker:
     """Serves one connection after the other: the greeting, `name_code` for the name, `code` for what wants an
-    acknowledgement, and `result`, where given, to every call."""
+    acknowledgement, and to every call `result` or `error` (code, text), where given."""
 
-    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK, result=None):
-        self.greeting, self.name_code, self.code, self.result = greeting, name_code, code, result
+    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK, result=None, error=None):
+        self.greeting, self.name_code, self.code = greeting, name_code, code
+        self.reply = None if result is None else (b'\x11', result)
+        if error:
+            self.reply = b'\x12', struct.pack('<h', error[0]) + error[1]
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -142,9 +146,9 @@ class FakeBroker:
             body = stream.read(length) if flags else b''
             if flags & 0x40:
                 client.sendall(struct.pack('<BIB', bus.ACK, op, self.code))
-            if self.result is not None and flags & 0x3f == MESSAGE:
+            if self.reply and flags & 0x3f == MESSAGE:
                 target, _, call = body.partition(b'\0')
-                reply = target + b'\0\x11' + call[1:5] + self.result
+                reply = target + b'\0' + self.reply[0] + call[1:5] + self.reply[1]
                 client.sendall(struct.pack('<BIB', MESSAGE, len(reply), 0) + reply)
 
     def close(self):
