@@ -197,12 +197,27 @@ static bool is_one_of(const sd_bus_error *error, const char *const *names)
         return false;
 }
 
-static int fail_method(const struct admin *admin, const struct bus_method *method,
-                       const sd_bus_error *error, bool asked)
+static bool has_gone(const sd_bus_error *error)
 {
         static const char *const gone[] = {SD_BUS_ERROR_SERVICE_UNKNOWN,
                                            SD_BUS_ERROR_NAME_HAS_NO_OWNER,
                                            SD_BUS_ERROR_DISCONNECTED, SD_BUS_ERROR_NO_REPLY, NULL};
+
+        return is_one_of(error, gone);
+}
+
+/* Of a silent call. */
+static int number_of(const sd_bus_error *error)
+{
+        static const char *const denied[] = {SD_BUS_ERROR_ACCESS_DENIED,
+                                             SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, NULL};
+
+        return is_one_of(error, denied) ? -EACCES : has_gone(error) ? -ECONNRESET : -EIO;
+}
+
+static int fail_method(const struct admin *admin, const struct bus_method *method,
+                       const sd_bus_error *error, bool asked)
+{
         static const char *const unknown[] = {
                 SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE,
                 SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_PROPERTY, NULL};
@@ -216,7 +231,7 @@ static int fail_method(const struct admin *admin, const struct bus_method *metho
                 return fail_denied(admin, method, error);
         if (sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
                 return fail_not_asked(method, asked);
-        if (is_one_of(error, gone))
+        if (has_gone(error))
                 return -fail(0, "%s: the broker, or the bus, went away before it answered",
                              admin->route);
         /* An object of a client that has left meanwhile is unknown, too. */
@@ -299,12 +314,7 @@ int bus_call(struct admin *admin, const struct bus_method *method, sd_bus_messag
                 return method->silent ? r : bus_fail_connection(admin, r);
         error = sd_bus_message_get_error(reply);
         if (error && method->silent)
-                return sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED) ||
-                                       sd_bus_error_has_name(
-                                               error,
-                                               SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)
-                               ? -EACCES
-                               : -EIO;
+                return number_of(error);
         if (error)
                 return fail_method(admin, method, error, asked);
         *ret = TAKE_PTR(reply);

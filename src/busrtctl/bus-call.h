@@ -25,7 +25,7 @@ struct bus_method {
 
 /* Calls, with arguments as sd_bus_message_append() takes them. 0 and the reply, which is the
  * caller's; or -EXIT_FAILURE after saying what went wrong (nothing when interrupted()); of a
- * silent one -errno. */
+ * silent one -errno: -EACCES denied, -EIO any other error's answer. */
 int bus_call(struct admin *admin, const struct bus_method *method, sd_bus_message **ret,
              const char *types, ...);
 
