@@ -8,7 +8,7 @@
 
 # To build the broker and to run the offline tests.
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3 libbsd-dev libsystemd-dev libpcre2-dev
-                'libmsgpack-dev|libmsgpack-c-dev' libcmocka-dev libsmartcols-dev libjson-c-dev
+                'libmsgpack-dev|libmsgpack-c-dev' libcmocka-dev libsmartcols-dev libjson-c-dev libncurses-dev
                 g++ scdoc bash-completion)
 # To run programs that use the published clients.
 PACKAGES_CLIENTS=(python3-venv ca-certificates)

@@ -88,6 +88,9 @@ static inline void busrt_client_freep(busrt_client **client)
 /* From here on the first SIGINT or SIGTERM only makes interrupted() true; a second one kills, as
  * ever. For verbs that go on until they are told to stop. 0 or -errno. */
 int catch_interrupts(void);
+/* The same for SIGHUP and SIGQUIT, too, where something is to be put in order: the second signal
+ * calls last, which a handler may, before it kills. */
+int catch_all_interrupts(void (*last)(void));
 bool interrupted(void);
 /* Readable once interrupted() is true, for a poll(2) of one's own. */
 int interrupt_fd(void);

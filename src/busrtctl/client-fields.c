@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fnmatch.h>
+#include <pwd.h>
 
 #include "basic/macro.h"
 #include "busrtctl/client-fields.h"
@@ -18,6 +19,19 @@ bool name_matches(const char *name, char *const *patterns)
                 if (fnmatch(*patterns, name, 0) == 0)
                         return true;
         return false;
+}
+
+int parse_user(const char *text, uint32_t *ret_uid)
+{
+        const struct passwd *user = getpwnam(text);
+        uint64_t uid;
+
+        if (user)
+                uid = user->pw_uid;
+        else if (parse_number(text, 0, UINT32_MAX - 1, &uid) < 0)
+                return -EINVAL;
+        *ret_uid = (uint32_t)uid;
+        return 0;
 }
 
 /* --- Order --- */

@@ -11,6 +11,9 @@ bool client_is_secondary(const struct admin_client *client);
 /* No patterns (NULL or none): every name. As fnmatch(3), NULL-terminated. */
 bool name_matches(const char *name, char *const *patterns);
 
+/* A user's name or number. 0 or -EINVAL. */
+int parse_user(const char *text, uint32_t *ret_uid);
+
 /* What a list can be sorted by. Texts begin with the first, numbers with the largest, connected
  * with the latest. */
 enum client_key {

@@ -14,12 +14,19 @@
 /* A signal handler has nowhere else to look. */
 static int event_fd = -1;
 static volatile sig_atomic_t caught;
+static void (*last_act)(void);
 
 static void on_signal(int number)
 {
         static const uint64_t one = 1;
         int saved = errno;
 
+        if (caught && last_act) {
+                last_act();
+                (void)signal(number, SIG_DFL);
+                (void)raise(number);
+                return;
+        }
         caught = 1;
         if (write(event_fd, &one, sizeof(one)) < 0)
                 caught = 1;
@@ -37,6 +44,19 @@ int catch_interrupts(void)
             sigaction(SIGTERM, &action, NULL) < 0)
                 return -errno;
         return 0;
+}
+
+int catch_all_interrupts(void (*last)(void))
+{
+        static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+        struct sigaction action = {.sa_handler = on_signal};
+        int r = catch_interrupts();
+
+        last_act = last;
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(numbers); i++)
+                if (sigaction(numbers[i], &action, NULL) < 0)
+                        r = -errno;
+        return r;
 }
 
 bool interrupted(void)

@@ -42,6 +42,7 @@ static const struct verb verbs[] = {
         {LOOK, "show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
         {LOOK, "subscriptions", "[CLIENT]", "who subscribes to what", verb_subscriptions},
         {LOOK, "config", "[--all]", "the settings in force, and who said so", verb_config},
+        {LOOK, "top", "[PATTERN]...", "what goes over busrtd now, client by client", verb_top},
         {LOOK, "monitor", "[PATTERN]...", "what happens on busrtd, as it happens", verb_monitor},
         {LOOK, "metrics", "[-o FILE]", "counters of busrtd, for Prometheus", verb_metrics},
         {LOOK, "clients", "[REGEX]", "list who is connected, to any BUS/RT broker", verb_clients},

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* busrtctl list: the clients as busrtd's administrator sees them. */
-#include <ctype.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <stdio.h>
 
 #include "basic/macro.h"
@@ -177,19 +175,6 @@ static int run(struct list *list)
 }
 
 /* --- The command line --- */
-
-static int parse_user(const char *text, uint32_t *ret)
-{
-        const struct passwd *user = getpwnam(text);
-        uint64_t uid;
-
-        if (user)
-                uid = user->pw_uid;
-        else if (parse_number(text, 0, UINT32_MAX - 1, &uid) < 0)
-                return -EINVAL;
-        *ret = (uint32_t)uid;
-        return 0;
-}
 
 static int find_key(const char *name, enum client_key *ret)
 {

@@ -42,6 +42,8 @@ THIRD_PARTY = {
     "msgpack": {"broker-rpc", "busrtctl"},
     "libsmartcols/": {"busrtctl"},
     "json-c/": {"busrtctl"},
+    "ncurses.h": {"busrtctl"},
+    "term.h": {"busrtctl"},
     "sys/sdt.h": {"engine", "busrtd"},
     "sanitizer/": EVERYWHERE,  # the compiler's own
 }
@@ -54,6 +56,7 @@ LIBRARIES = {
     "msgpack": {"broker-rpc", "busrtctl"},
     "smartcols": {"busrtctl"},
     "json_c": {"busrtctl"},
+    "ncurses": {"busrtctl"},
 }
 
 # Public headers that are inline attachments to a library, which their users link -> what each may include of it.
