@@ -129,7 +129,7 @@ static int unknown_verb(const char *word)
 
                 if (n < best || (!nearest && strlen(word) > 1 &&
                                  strncmp(word, verb->name, strlen(word)) == 0)) {
-                        best = n;
+                        best = MIN(best, n);
                         nearest = verb->name;
                 }
         }

@@ -27,9 +27,11 @@ class Completion(TestCase):
         return done.stdout.splitlines()
 
     def test_verbs(self):
-        self.assertEqual(self.offers(''), ['listen', 'send', 'broadcast', 'publish', 'rpc', 'clients', 'stats', 'info',
-                                           'ping'])
+        self.assertEqual(self.offers(''), ['listen', 'send', 'broadcast', 'publish', 'rpc', 'ping', 'status', 'list', 'show',
+                                           'subscriptions', 'config', 'top', 'monitor', 'metrics', 'clients', 'stats', 'info',
+                                           'disconnect', 'reload', 'log-level', 'reset-statistics'])
         self.assertEqual(self.offers('p'), ['publish', 'ping'])
+        self.assertEqual(self.offers('help re'), ['reload', 'reset-statistics'])
         self.assertEqual(self.offers('rpc '), ['call', 'call0', 'notify', 'listen'])
 
     def test_options_are_those_of_the_verb(self):
@@ -43,6 +45,13 @@ class Completion(TestCase):
         self.assertEqual(self.offers('publish -q r'), ['realtime', 'realtime-processed'])
         self.assertEqual(self.offers('publish --qos=n'), ['no'])
         self.assertEqual(self.offers('clients --sort q'), ['queue'])
+        self.assertEqual(self.offers('list --sort c'), ['connected'])
+        self.assertEqual(self.offers('top -S h'), ['highest'])
+        self.assertEqual(self.offers('monitor -e re'), ['refused', 'resync'])
+        self.assertEqual(self.offers('show -p QueueB'), ['QueueBytes', 'QueueBytesMax'])
+        self.assertEqual(self.offers('list --uid roo'), ['root'])
+        self.assertEqual(self.offers('log-level '), ['err', 'warning', 'notice', 'info', 'debug'])
+        self.assertEqual(self.offers('log-level info '), [])
         self.assertEqual(self.offers('publish --rate '), [])
         self.assertEqual(self.offers('-s ' + self.path[:-2], broker=False), [self.path])
 
@@ -54,6 +63,29 @@ class Completion(TestCase):
         self.assertEqual(self.offers('send '), ['.broker', 'plc.1', 'plc.2'])
         self.assertEqual(self.offers('send plc.1 pl'), [])
         self.assertEqual(self.offers('rpc call .broker i'), ['info'])
+
+    def test_clients_for_an_administrator(self):
+        self.receiver('plc.1')
+        self.receiver('plc.1%%0')
+        for verb in 'list', 'show', 'top', 'monitor', 'disconnect', 'subscriptions', 'show plc.9', 'top -n 3 -d 1':
+            self.assertEqual(self.offers(f'{verb} pl'), ['plc.1', 'plc.1%%0'], verb)
+        self.assertEqual(self.offers('subscriptions plc.1 pl'), [])
+
+    def test_clients_for_who_is_no_administrator(self):
+        path = self.fake(result=b'\x81\xa7clients\x91\x81\xa4name\xa3plc')
+        self.assertEqual(self.offers(f'-s {path} show p', broker=False), ['plc'])
+
+    def test_brokers_beside_the_first(self):
+        runtime = self.directory()
+        for name in 'plant', 'office':
+            os.makedirs(os.path.join(runtime, 'busrt', name))
+        self.broker('-B', os.path.join(runtime, 'busrt', 'plant', 'bus.sock'))
+        env = {'XDG_RUNTIME_DIR': runtime}
+        self.assertEqual(self.offers('--user --instance ', broker=False, env=env), ['plant'])
+        self.assertEqual(self.offers('--user -i plant -', broker=False, env=env), self.offers('-', broker=False))
+        self.receiver('plc.1', where=os.path.join(runtime, 'busrt', 'plant', 'bus.sock'))
+        for options in '--user -i plant', '--user --instance=plant', '-i plant --user':
+            self.assertEqual(self.offers(f'{options} send p', broker=False, env=env), ['plc.1'])
 
     def test_the_broker_of_the_environment(self):
         self.receiver('plc.1')

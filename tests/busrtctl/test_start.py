@@ -206,7 +206,7 @@ class Joining(TestCase):
     def test_help_has_colours_on_a_terminal_alone(self):
         terminal = self.terminal('--help')
         self.assertEqual(terminal.wait(), 0)
-        self.assertIn(b'\033[1mVerbs:', terminal.screen)
+        self.assertIn(b'\033[1mTalk:', terminal.screen)
         for args, env in (('--no-color',), {}), ((), {'NO_COLOR': '1'}), ((), {'TERM': 'dumb'}):
             terminal = self.terminal(*args, '--help', env=env)
             terminal.wait()

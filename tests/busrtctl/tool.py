@@ -206,9 +206,9 @@ class TestCase(bus.TestCase):
         process.err.wait_for('Listening as')
         return process
 
-    def receiver(self, name='receiver', topic=None):
+    def receiver(self, name='receiver', topic=None, where=None):
         """A raw client, subscribed."""
-        client = self.connected(self.bus, name)
+        client = self.connected(self.bus, name, where)
         if topic is not None:
             self.assertEqual(client.acked(SUBSCRIBE, topic.encode()), OK)
         return client
