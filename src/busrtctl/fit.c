@@ -68,6 +68,11 @@ const char *fit_mark(void)
         return MB_CUR_MAX > 1 ? "…" : "~";
 }
 
+const char *fit_dot(void)
+{
+        return MB_CUR_MAX > 1 ? "●" : "*";
+}
+
 size_t fit_add(struct text *out, const char *visible, size_t columns)
 {
         bool whole = fit_width(visible) <= columns;

@@ -11,6 +11,8 @@
 size_t fit_width(const char *visible);
 /* The last character of what does not fit: "…", or "~" where the locale has none. Static. */
 const char *fit_mark(void);
+/* "●", or "*". Static. */
+const char *fit_dot(void);
 /* Adds at most so many columns of it; what is cut ends with fit_mark(). Returns the columns that
  * were used. */
 size_t fit_add(struct text *out, const char *visible, size_t columns);

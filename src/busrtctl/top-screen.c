@@ -4,6 +4,7 @@
  * screen: it is kept until that is gone.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <wchar.h>
@@ -12,6 +13,7 @@
 
 #include "basic/macro.h"
 #include "busrtctl/fit.h"
+#include "busrtctl/text-time.h"
 #include "busrtctl/top.h"
 
 #include <term.h> /* last: it makes macros of words like "columns" */
@@ -27,7 +29,7 @@ enum { PAIR_HEADING = 1, PAIR_NAME, PAIR_TROUBLE };
 /* --- Opening and closing --- */
 
 /* A signal handler has nowhere else to look. */
-static bool screen_is_open;
+static volatile sig_atomic_t screen_is_open;
 
 bool top_screen_is_possible(void)
 {
@@ -42,7 +44,7 @@ static void leave_screen(void)
 {
         if (screen_is_open)
                 (void)endwin();
-        screen_is_open = false;
+        screen_is_open = 0;
 }
 
 struct screen {
@@ -83,7 +85,7 @@ static int open_screen(struct screen *screen, const struct settings *settings)
         screen->screen = newterm(NULL, stdout, stdin);
         if (!screen->screen)
                 return fail(0, "the terminal cannot be drawn on: -b prints lines");
-        screen_is_open = true;
+        screen_is_open = 1;
         keep_stderr(screen);
         (void)set_escdelay(ESCAPE_DELAY_MSEC);
         (void)cbreak();
@@ -200,15 +202,15 @@ static void draw_row(struct top *top, int y, const struct top_row *row)
 static void draw_state(struct top *top, int y)
 {
         _cleanup_(text_done) struct text state = {0};
-        char span[32];
+        char span[TEXT_SPAN_MAX];
 
         if (top->typing) {
                 text_adds(&state, "Only names with: ");
                 text_add_visible(&state, top->typed, strlen(top->typed));
                 text_adds(&state, "_");
         } else {
-                (void)snprintf(span, sizeof(span), "%g s", (double)top->delay / 1e6);
-                text_addf(&state, "%s; h: help, q: end", top->paused ? "Paused" : span);
+                text_addf(&state, "%s; h: help, q: end",
+                          top->paused ? "Paused" : text_span(top->delay, span));
                 if (top->reverse)
                         text_adds(&state, "; reversed");
                 if (top->filter[0]) {

@@ -5,6 +5,7 @@
 
 #include "basic/macro.h"
 #include "busrtctl/client-fields.h"
+#include "busrtctl/fit.h"
 #include "busrtctl/label.h"
 #include "busrtctl/output.h"
 #include "busrtctl/text-time.h"
@@ -78,7 +79,8 @@ static void add_start(struct text *out, const struct settings *settings,
 {
         char span[TEXT_SPAN_MAX];
 
-        text_addf(out, "%s●%s busrtd ", ansi(settings, ANSI_GREEN), ansi(settings, ANSI_RESET));
+        text_addf(out, "%s%s%s busrtd ", ansi(settings, ANSI_GREEN), fit_dot(),
+                  ansi(settings, ANSI_RESET));
         text_add_visible(out, status->version, strlen(status->version));
         text_adds(out, "\n");
         add_label(out, settings, "Active");
