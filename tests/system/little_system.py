@@ -18,7 +18,7 @@ import threading
 import time
 
 RELEASE_FILE = "/etc/os-release"
-ALSO = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "init-system-helpers")
+ALSO = ("systemd", "systemd-sysv", "dbus", "polkitd", "libpam-systemd", "init-system-helpers")
 PACKAGES = "/var/lib/busrt-packages"  # inside
 PATIENCE = 60  # seconds for anything that the system does; only turns a hang into a failure
 CLONE_NEWNET = 0x40000000
@@ -92,10 +92,17 @@ def root_for(debs, cache):
     return root
 
 
-class System:
-    """A booted system, with the packages beside it in the folder PACKAGES, not yet installed."""
+def entering(leader):
+    """What runs a command inside, as root, of the system whose first process that is."""
+    return ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--"]
 
-    def __init__(self, root, debs):
+
+class System:
+    """A booted system, with the packages beside it in the folder PACKAGES, not yet installed. faults: a broker that can be made
+    to fail, or None."""
+
+    def __init__(self, root, debs, faults=None):
+        self.faults = faults
         self.directory = tempfile.mkdtemp(prefix="busrt-system-")
         self.root = os.path.join(self.directory, "root")
         self.console = os.path.join(self.directory, "console.log")
@@ -145,9 +152,8 @@ class System:
 
     def run(self, *command, check=True):
         """Runs a command inside, as root."""
-        done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--",
-                               *command],
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        done = subprocess.run([*entering(self.leader), *command], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=PATIENCE)
         if check and done.returncode != 0:
             raise Failure(f"{' '.join(command)}: {done.stderr.strip() or 'status ' + str(done.returncode)}")
         return done

@@ -4,13 +4,14 @@
 clients and from inside as an administrator would, and purged. Needs root, systemd-nspawn and, the first time, the
 network for what the packages depend on.
 
-    run.py --packages FOLDER [--may-skip]
+    run.py --packages FOLDER --faults BUSRTD [--may-skip]
 
 Without --may-skip, a machine on which no system can be booted makes the suite fail.
 """
 import argparse
 import glob
 import os
+import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +19,23 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True
 
 import buses
+import guarding
 import installing
 import journal
+import managing
+import reloading
 import standing_journal
 import starting
 import units
+import watchdog
 from little_system import CannotBoot, System, root_for
 
 # A case is a function whose first line of documentation says what holds; it raises when it does not, and may return a
-# word on what it saw. Each list is for a system of its own, and they run side by side. In the first one the packages
-# are installed at the beginning and purged at the end; each case between starts and ends with the service stopped and
-# its sockets listening.
+# word on what it saw. Each list is for a system of its own, and they run side by side. In the first two the packages
+# are installed at the beginning; each case afterwards starts and ends with the service stopped and its sockets listening.
 SYSTEMS = (
     (*installing.FIRST, *units.CASES, *starting.CASES, *journal.CASES, *buses.CASES, *installing.LAST),
+    (*installing.FIRST, *managing.CASES, *guarding.CASES, *reloading.CASES, *watchdog.CASES),
     standing_journal.CASES,
 )
 
@@ -50,9 +55,9 @@ def run_case(case, system):
     return passed
 
 
-def run_cases(cases, root, debs):
+def run_cases(cases, root, debs, faults):
     """Runs the cases in turn on one system, which each leaves as it found it. How many passed."""
-    system = System(root, debs)
+    system = System(root, debs, faults)
     try:
         passed = sum([run_case(case, system) for case in cases])
         if passed < len(cases):
@@ -65,15 +70,20 @@ def run_cases(cases, root, debs):
 def main():
     parser = argparse.ArgumentParser(description="Tries the packages on a real systemd.")
     parser.add_argument("--packages", required=True, help="folder with the .deb packages under test")
+    parser.add_argument("--faults", required=True, help="a busrtd that was built to fail on demand")
+    parser.add_argument("--case", help="only the cases whose names match this regular expression, and what comes first")
     parser.add_argument("--may-skip", action="store_true", help="no failure where no system can be booted")
     args = parser.parse_args()
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "busrt-tests")
-    n = sum(map(len, SYSTEMS))
+    systems = [[case for case in cases if case in installing.FIRST or re.search(args.case or "", case.__name__)]
+               for cases in SYSTEMS]
+    systems = [cases for cases in systems if set(cases) - set(installing.FIRST)]
+    n = sum(map(len, systems))
     try:
         debs = glob.glob(os.path.join(args.packages, "*.deb"))
         root = root_for(debs, cache)
         with ThreadPoolExecutor() as pool:
-            passed = sum(pool.map(lambda cases: run_cases(cases, root, debs), SYSTEMS))
+            passed = sum(pool.map(lambda cases: run_cases(cases, root, debs, args.faults), systems))
     except CannotBoot as reason:
         print(f"{'Skipped' if args.may_skip else 'Failed'}: no system can be booted here. {reason}")
         print(f"0 passed, 0 failed, {n} skipped" if args.may_skip else f"0 passed, {n} failed, 0 skipped")
