@@ -9,17 +9,17 @@ called a hundred times. Shown are medians with the least and the greatest value,
 
 import argparse
 import contextlib
+import json
+import math
 import os
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 
 from brokers import Broker, Side, raise_file_limit
 from clients import load_argv, run_load
 
-MANAGER = ("org.busrt1", "/org/busrt1", "org.busrt1.Manager")
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path={}</listen><policy context="default">
@@ -51,43 +51,42 @@ def wait_until(condition, what):
         time.sleep(0.01)
 
 
-class Questions:
-    """Calls over D-Bus by busctl, which prints nothing."""
+class Asker:
+    """Questions over D-Bus, by a program that keeps its connection. What it saw is added up."""
 
-    def __init__(self, address):
-        self.argv = ["busctl", "--address=" + address, "--quiet", "call"]
-        self.asked = 0
+    def __init__(self, program, address):
+        self.program, self.address = program, address
+        self.answered, self.slowest = 0, 0
 
-    def ask(self, *call):
-        done = subprocess.run(self.argv + list(call), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        self.asked += done.returncode == 0
-        return done
+    @contextlib.contextmanager
+    def asking(self, *what):
+        process = subprocess.Popen([self.program, self.address, *map(str, what)], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            yield
+        finally:
+            said = json.loads(process.communicate()[0])
+            self.answered += said["answered"]
+            self.slowest = max(self.slowest, said["slowest_us"])
 
-    def list_clients(self):
-        self.ask(*MANAGER, "ListClients")
+    def told(self):
+        text = f"answered {self.answered} times, the slowest in {self.slowest / 1000:.1f} ms"
+        self.answered = self.slowest = 0
+        return text
 
-    def get_all(self, path):
-        self.ask("org.busrt1", path, "org.freedesktop.DBus.Properties", "GetAll", "s", "org.busrt1.Client")
 
+def first_client(address):
+    """The path of some client, once org.busrt1 is there."""
+    found = []
 
-@contextlib.contextmanager
-def repeated(question, interval):
-    """Asks again and again meanwhile, on a thread of its own."""
-    over = threading.Event()
+    def look():
+        done = subprocess.run(["busctl", "--address=" + address, "--list", "tree", "org.busrt1"], capture_output=True, text=True,
+                              check=False)
+        found[:] = [path for path in done.stdout.split() if "/client/_" in path]
+        return found
 
-    def run():
-        while not over.is_set():
-            began = time.monotonic()
-            question()
-            over.wait(max(0.0, interval - (time.monotonic() - began)))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    wait_until(look, "org.busrt1")
+    return found[0]
 
 
 @contextlib.contextmanager
@@ -126,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", required=True, metavar="BUSRTD")
     parser.add_argument("--load", required=True, metavar="BUSRT-LOAD")
+    parser.add_argument("--asker", metavar="PATH", help="the program that asks (default: beside busrt-load)")
     parser.add_argument("--clients", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=4)
@@ -133,24 +133,17 @@ def main():
     raise_file_limit()
     with message_bus() as address:
         os.environ["DBUS_SESSION_BUS_ADDRESS"] = address
-        questions = Questions(address)
+        asker = Asker(o.asker or os.path.join(os.path.dirname(o.load), "asker"), address)
         with Broker(Side("ours", o.ours, "--dbus=user")) as broker, idle_clients(o.load, broker, o.clients):
-            wait_until(lambda: questions.ask(*MANAGER, "GetConfig").returncode == 0, "org.busrt1")
-            path = "/org/busrt1/client/_" + subprocess.run(
-                ["busctl", "--address=" + address, "--list", "tree", "org.busrt1"], capture_output=True, text=True,
-                check=True).stdout.split("/client/_", 1)[1].split()[0]
-
-            questions.asked = 0
+            path = first_client(address)
             quiet, asked = in_turn(o.rounds, lambda: run_load(o.load, broker, "throughput", ["--seconds", o.seconds]),
-                                   lambda: repeated(questions.list_clients, 1.0))
-            print(f"{o.clients} clients; ListClients once a second, answered {questions.asked} times")
+                                   lambda: asker.asking("list", math.ceil(o.seconds + 0.5), 1000000))
+            print(f"{o.clients} clients; ListClients once a second, {asker.told()}")
             for label, unit, key in (("rate", "messages/s", "rate"), ("broker CPU", "ns/message", "broker_cpu_ns_per_unit")):
                 show(label, unit, [run[key] for run in quiet], [run[key] for run in asked])
-
-            questions.asked = 0
-            quiet, asked = in_turn(o.rounds, lambda: run_load(o.load, broker, "latency", ["--seconds", 2, "--block", "--interval", 200]),
-                                   lambda: repeated(lambda: questions.get_all(path), 0.02))
-            print(f"GetAll of one client 50 times a second, answered {questions.asked} times")
+            quiet, asked = in_turn(o.rounds, lambda: run_load(o.load, broker, "latency", ["--seconds", 2, "--block"]),
+                                   lambda: asker.asking("get", 100, 20000, path))
+            print(f"GetAll of one client 100 times in 2 s, {asker.told()}")
             for key in ("p50", "p99", "p999"):
                 show("one way, " + key, "us", [run[key + "_ns"] / 1000 for run in quiet], [run[key + "_ns"] / 1000 for run in asked])
 
