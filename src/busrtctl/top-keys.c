@@ -127,15 +127,12 @@ static void take_letter(struct top *top, unsigned key)
 
 void top_take_key(struct top *top, unsigned key, bool function)
 {
-        bool help = top->help;
-
-        top->help = top->help && function && key == KEY_RESIZE;
-        if (top->typing)
-                take_typed(top, key, function);
-        else if (help && !(!function && (key == 'q' || key == ESCAPE)))
+        if (function && key == KEY_RESIZE)
                 return;
-        else if (help)
+        if (top->help)
                 top->help = false;
+        else if (top->typing)
+                take_typed(top, key, function);
         else if (function)
                 take_function(top, key);
         else

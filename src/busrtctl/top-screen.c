@@ -20,6 +20,7 @@
 
 /* The connection is looked after so often while nobody types. Microseconds. */
 #define TICK_USEC 500000
+#define ESCAPE 27
 #define ESCAPE_DELAY_MSEC 25
 /* Smaller ones have no room for the summary. */
 #define SUMMARY_MIN_LINES 8
@@ -49,9 +50,21 @@ static void leave_screen(void)
 
 struct screen {
         SCREEN *screen;
-        int real_stderr; /* -1: it is where it was */
-        int kept;        /* what was said */
+        int real_stderr;  /* -1: it is where it was */
+        int kept;         /* what was said */
+        sigset_t signals; /* as they were blocked before */
 };
+
+/* The handlers of ncurses draw: they may run where nothing else draws, in ppoll() alone. */
+static void hold_signals(struct screen *screen)
+{
+        sigset_t held;
+
+        (void)sigemptyset(&held);
+        (void)sigaddset(&held, SIGTSTP);
+        (void)sigaddset(&held, SIGWINCH);
+        (void)sigprocmask(SIG_BLOCK, &held, &screen->signals);
+}
 
 /* What cannot be kept is said on the screen, and drawn over: better than no screen. */
 static void keep_stderr(struct screen *screen)
@@ -86,6 +99,7 @@ static int open_screen(struct screen *screen, const struct settings *settings)
         if (!screen->screen)
                 return fail(0, "the terminal cannot be drawn on: -b prints lines");
         screen_is_open = 1;
+        hold_signals(screen);
         keep_stderr(screen);
         (void)set_escdelay(ESCAPE_DELAY_MSEC);
         (void)cbreak();
@@ -104,8 +118,10 @@ static int open_screen(struct screen *screen, const struct settings *settings)
 static void close_screen(struct screen *screen)
 {
         leave_screen();
-        if (screen->screen)
+        if (screen->screen) {
                 delscreen(screen->screen);
+                (void)sigprocmask(SIG_SETMASK, &screen->signals, NULL);
+        }
         give_stderr_back(screen);
 }
 
@@ -262,19 +278,35 @@ static void draw(struct top *top)
 
 /* --- Going on --- */
 
+/* What a terminal sends for a key that its description does not know begins with an escape, too:
+ * that is no key at all. */
+static bool is_unknown_sequence(wint_t key, int r)
+{
+        bool more = false;
+
+        if (r == KEY_CODE_YES || key != ESCAPE)
+                return false;
+        while (get_wch(&key) != ERR)
+                more = true;
+        return more;
+}
+
 static void take_keys(struct top *top)
 {
         wint_t key;
         int r;
 
         while ((r = get_wch(&key)) != ERR)
-                top_take_key(top, key, r == KEY_CODE_YES);
+                if (!is_unknown_sequence(key, r))
+                        top_take_key(top, key, r == KEY_CODE_YES);
 }
 
 /* Draws, and draws again after each key, until the time (microseconds, monotonic) has come or
  * the user ends it. 0, or -errno: -EPIPE, the terminal is gone; as admin_wait(). */
-static int wait_for_keys(struct top *top, struct admin *admin, uint64_t end)
+static int wait_for_keys(struct top *top, struct admin *admin, const struct screen *screen,
+                         uint64_t end)
 {
+        struct timespec span = {0};
         int r = 0;
 
         while (r >= 0 && !top->quit) {
@@ -291,7 +323,8 @@ static int wait_for_keys(struct top *top, struct admin *admin, uint64_t end)
                 if (!top->paused && now >= end)
                         return 0;
                 now = top->paused ? TICK_USEC : MIN(end - now, (uint64_t)TICK_USEC);
-                (void)poll(fds, ARRAY_SIZE(fds), (int)(now + 999) / 1000);
+                span.tv_nsec = (long)now * 1000;
+                (void)ppoll(fds, ARRAY_SIZE(fds), &span, &screen->signals);
                 if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL))
                         return -EPIPE;
                 take_keys(top);
@@ -300,14 +333,15 @@ static int wait_for_keys(struct top *top, struct admin *admin, uint64_t end)
         return r;
 }
 
-static int show_samples(struct top *top, struct admin *admin, uint64_t n)
+static int show_samples(struct top *top, struct admin *admin, const struct screen *screen,
+                        uint64_t n)
 {
         int r = 0;
 
         for (uint64_t i = 0; r >= 0 && !top->quit && (n == 0 || i < n); i++) {
                 if (top_sample_take(&top->sample, admin) < 0)
                         return interrupted() ? -EINTR : -EXIT_FAILURE;
-                r = wait_for_keys(top, admin, top->sample.time + top->delay);
+                r = wait_for_keys(top, admin, screen, top->sample.time + top->delay);
         }
         return r;
 }
@@ -318,7 +352,7 @@ int top_screen_run(struct top *top, struct admin *admin, uint64_t n)
         int r = open_screen(&screen, &top->settings);
 
         if (r == 0) {
-                r = show_samples(top, admin, n);
+                r = show_samples(top, admin, &screen, n);
                 close_screen(&screen);
                 if (r == -ENOMEM)
                         return fail(r, "cannot go on");

@@ -32,6 +32,8 @@ static const char help[] =
         "  busrtctl monitor 'plc.*'\n"
         "  busrtctl monitor -e struck,dropped --json\n";
 
+#define WHAT_WIDTH 9
+
 static const struct {
         const char *name, *color;
         bool everybodys; /* of no client alone: no pattern hides it */
@@ -82,12 +84,13 @@ static void add_human(struct text *out, const struct monitor *monitor,
 {
         const struct settings *settings = &monitor->settings;
         size_t i = find_event(event->what);
+        bool alone = !event->client[0] && event->id == 0 && !event->detail[0];
 
         text_adds(out, ansi(settings, ANSI_DIM));
         text_add_clock(out, event->time, monitor->utc);
         text_addf(out, "%s %s", ansi(settings, ANSI_RESET),
                   ansi(settings, i < ARRAY_SIZE(events) ? events[i].color : ""));
-        text_addf(out, "%-9s%s", event->what, ansi(settings, ANSI_RESET));
+        text_addf(out, "%-*s%s", alone ? 0 : WHAT_WIDTH, event->what, ansi(settings, ANSI_RESET));
         if (event->client[0]) {
                 text_addf(out, " %s", ansi(settings, ANSI_CYAN));
                 text_add_visible(out, event->client, strlen(event->client));

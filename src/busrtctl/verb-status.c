@@ -113,7 +113,7 @@ static void add_status(struct text *out, const struct status *options,
         add_trouble(out, settings, "Struck", status->struck, "slow receiver", "slow receivers");
         add_trouble(out, settings, "Refused", status->refused, "connection or name",
                     "connections and names");
-        add_trouble(out, settings, "Bad", status->bad_frames, "broken connection",
+        add_trouble(out, settings, "Bad", status->bad_frames, "connection that broke the protocol",
                     "connections that broke the protocol");
         add_label(out, settings, "Log level");
         text_add_visible(out, status->log_level, strlen(status->log_level));
