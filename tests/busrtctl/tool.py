@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -68,11 +69,13 @@ class Running:
 
 
 class Terminal:
-    """One on a terminal: screen is all that it has written there."""
+    """One on a terminal: screen is all that it has written there. size: (lines, columns)."""
 
-    def __init__(self, *args, env=None, stdin=None):
+    def __init__(self, *args, env=None, stdin=None, size=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            if size:
+                termios.tcsetwinsize(0, size)
             if stdin is not None:
                 os.dup2(stdin, 0)
             os.execve(BUSRTCTL, [BUSRTCTL, *args], environment(env))
@@ -93,6 +96,15 @@ class Terminal:
             data = b''
         self.screen += data
         return bool(data)
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def resize(self, lines, columns):
+        termios.tcsetwinsize(self.fd, (lines, columns))
+
+    def signal(self, number):
+        os.kill(self.pid, number)
 
     def wait(self):
         until = time.monotonic() + DEADLINE
