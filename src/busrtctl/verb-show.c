@@ -35,6 +35,9 @@ static const char help[] =
         "  busrtctl show plc.1\n"
         "  busrtctl show -P QueueFrames plc.1\n";
 
+/* Of polkit. */
+#define INSPECT "org.busrt1.inspect"
+
 /* --- Properties --- */
 
 enum property_type { NUMBER, SHORT_NUMBER, ID, TEXT, TEXTS };
@@ -145,7 +148,7 @@ static int add_properties(struct text *out, const struct show *show,
 {
         for (size_t i = 0; i < show->n_wanted; i++) {
                 if (show->wanted[i]->private && details->private_denied)
-                        return fail(0, "%s of \"%s\": polkit does not allow to see it",
+                        return fail(0, "%s of \"%s\": not allowed: it takes the right " INSPECT,
                                     show->wanted[i]->name, details->client.name);
                 add_property(out, show, show->wanted[i], details);
         }
@@ -247,7 +250,7 @@ static void add_client(struct text *out, struct show *show,
         add_texts(out, show, "Secondaries", texts_of(details, OF(secondaries)));
         if (details->private_denied) {
                 add_label(out, &show->settings, "Subscriptions");
-                text_addf(out, "%spolkit does not allow to see them, nor the address%s\n",
+                text_addf(out, "%snot shown, nor the address: they take the right " INSPECT "%s\n",
                           ansi(&show->settings, ANSI_DIM), ansi(&show->settings, ANSI_RESET));
                 return;
         }
