@@ -88,6 +88,13 @@ _printf_(5, 6) static int deed_begin(struct call *call, const char *action,
         return code;
 }
 
+int call_check_admin(struct call *call, const char *action, const char *what)
+{
+        _cleanup_free_ struct errand *errand = NULL;
+
+        return deed_begin(call, action, NULL, &errand, "%s", what);
+}
+
 /* --- Clients --- */
 
 /* By name or by id; or all, where a method takes that. */

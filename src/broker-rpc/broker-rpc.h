@@ -17,6 +17,9 @@ int broker_rpc_new(struct broker_rpc **ret);
 /* After the engine that it served. Returns NULL. */
 struct broker_rpc *broker_rpc_free(struct broker_rpc *rpc);
 
+/* What there is to be said behind the version: "", or that this program can be made to fail. */
+const char *broker_rpc_build_note(void);
+
 /* Becomes the engine's service. */
 void broker_rpc_attach(struct broker_rpc *rpc, struct engine *engine);
 

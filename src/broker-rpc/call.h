@@ -34,11 +34,14 @@ struct call {
 
 typedef int (*method_fn)(struct call *call); /* 0 or enum rpc_code */
 
+bool call_is_of(const struct rpc_message *request, const char *method);
 /* The result {ok: true}. */
 int call_ok(struct call *call);
 int call_out_of_memory(struct call *call);
 
 /* admin.c */
+/* 0; or the caller may not, which is told in the log. */
+int call_check_admin(struct call *call, const char *action, const char *what);
 int method_client_get(struct call *call);
 int method_client_disconnect(struct call *call);
 int method_reload(struct call *call);

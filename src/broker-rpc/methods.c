@@ -9,6 +9,7 @@
 #include "basic/utf8.h"
 #include "broker-rpc/call.h"
 #include "broker-rpc/client-list.h"
+#include "broker-rpc/fault.h"
 #include "broker-rpc/pack.h"
 #include "broker-rpc/params.h"
 
@@ -118,7 +119,7 @@ static const struct method {
         {"stats.reset", method_stats_reset, .for_admin = true, .acts = true},
 };
 
-static bool is_method(const struct rpc_message *request, const char *name)
+bool call_is_of(const struct rpc_message *request, const char *name)
 {
         return request->method_len == strlen(name) &&
                memcmp(request->method, name, request->method_len) == 0;
@@ -127,7 +128,7 @@ static bool is_method(const struct rpc_message *request, const char *name)
 static const struct method *find_method(const struct call *call)
 {
         for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-                if (is_method(&call->request, methods[i].name))
+                if (call_is_of(&call->request, methods[i].name))
                         return !methods[i].for_admin || call->rpc->has_host ? &methods[i] : NULL;
         return NULL;
 }
@@ -136,7 +137,10 @@ static int run(struct call *call)
 {
         const struct rpc_message *request = &call->request;
         const struct method *method = find_method(call);
+        method_fn fault = call->rpc->has_host ? fault_find_method(request) : NULL;
 
+        if (fault)
+                return fault(call);
         if (!utf8_is_valid(request->method, request->method_len))
                 return RPC_CODE_METHOD_NOT_UTF8;
         if (!method)
@@ -168,7 +172,7 @@ static void answer(struct call *call)
 {
         int code;
 
-        if (is_method(&call->request, "benchmark.test")) {
+        if (call_is_of(&call->request, "benchmark.test")) {
                 reply(call, call->request.data, call->request.data_len);
                 return;
         }

@@ -19,7 +19,9 @@
 #include "busrtd/daemon.h"
 #include "busrtd/messages.h"
 #include "busrtd/pid-file.h"
+#include "busrtd/status-line.h"
 #include "busrtd/text.h"
+#include "busrtd/watchdog.h"
 
 #define EVENTS_PER_TURN 256
 #define STOP_GRACE                                                                                 \
@@ -34,6 +36,8 @@ struct daemon {
         struct report *report;
         struct engine *engine;
         struct broker_rpc *rpc;
+        struct status_line *status_line; /* once it serves */
+        struct watchdog *watchdog;       /* NULL: nobody expects it */
         struct sockets sockets;
         struct own_file pid_file;
         rlim_t max_files;
@@ -169,6 +173,7 @@ static int on_engine_event(sd_event_source *source, int fd, uint32_t revents, vo
 
         for (unsigned i = 0; i < EVENTS_PER_TURN && engine_event_next(d->engine, &event) > 0; i++)
                 report_engine_event(d->report, &event);
+        status_line_touch(d->status_line);
         return 0;
 }
 
@@ -226,6 +231,15 @@ static int daemon_open_sockets(struct daemon *d, const struct passed_sockets *pa
         return 0;
 }
 
+static int daemon_watch_over(struct daemon *d)
+{
+        int r = status_line_new(d->loop, d->engine, d->sockets.n, &d->status_line);
+
+        if (r >= 0)
+                r = watchdog_new(d->loop, d->engine, d->report, d->status_line, &d->watchdog);
+        return r < 0 ? daemon_fail(d, "watch over the engine", r) : 0;
+}
+
 static void daemon_make_control(struct daemon *d)
 {
         control_init(&d->control, d->options);
@@ -280,6 +294,8 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
                 r = daemon_open_sockets(d, passed);
         daemon_make_control(d);
         if (r >= 0)
+                r = daemon_watch_over(d);
+        if (r >= 0)
                 r = daemon_start_engine(d);
         return r < 0 ? r : daemon_write_pid(d);
 }
@@ -311,6 +327,8 @@ static void daemon_done(struct daemon *d)
 {
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
+        watchdog_free(d->watchdog);
+        status_line_free(d->status_line);
         sd_event_source_disable_unref(d->rpc_errands);
         sd_event_source_disable_unref(d->engine_events);
         engine_free(d->engine);
@@ -329,8 +347,7 @@ int daemon_run(const struct options *options, const struct passed_sockets *passe
 
         if (r < 0)
                 return EXIT_FAILURE;
-        (void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %zu listener%s", d.sockets.n,
-                         d.sockets.n == 1 ? "" : "s");
+        status_line_ready(d.status_line);
         if (ready >= 0)
                 background_ready(TAKE_FD(ready));
         log_release(d.log, false);

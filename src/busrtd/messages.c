@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "basic/macro.h"
+#include "broker-rpc/broker-rpc.h"
 #include "busrtd/messages.h"
 #include "busrtd/text.h"
 
@@ -75,7 +76,8 @@ static void set_reason(struct log_record *ret, const char *reason)
 
 void message_starting(struct log_record *ret)
 {
-        say(ret, LOG_INFO, ID_STARTING, "busrtd " BUSRT_VERSION " starts");
+        say(ret, LOG_INFO, ID_STARTING, "busrtd " BUSRT_VERSION "%s starts",
+            broker_rpc_build_note());
 }
 
 void message_default_socket(struct log_record *ret, const char *path)

@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "basic/clock.h"
+#include "broker-rpc/broker-rpc.h"
 #include "busrtd/options-table.h"
 #include "busrtd/text.h"
 
@@ -266,7 +267,7 @@ int option_apply(struct option_parser *p, const struct option_row *row, const ch
                 options_print_help(p->out);
                 return 1;
         case OPTION_VERSION:
-                fputs("busrtd " BUSRT_VERSION "\n", p->out);
+                fprintf(p->out, "busrtd " BUSRT_VERSION "%s\n", broker_rpc_build_note());
                 return 1;
         case OPTION_HEADING:
                 break;

@@ -104,16 +104,27 @@ class Notifications:
         while select.select([self.socket], [], [], 0)[0]:
             self.seen += self.socket.recv(4096).decode().split('\n')
 
+    def wait_for_more(self, ended, what='anything more', until=None):
+        """False where the process ended first."""
+        until = until or time.monotonic() + DEADLINE
+        ready = select.select([self.socket, ended], [], [], remaining(until, f'no {what}: {self.seen}'))[0]
+        if not ready:
+            raise Deadline(f'no {what}: {self.seen}')
+        if self.socket in ready:
+            self.drain()
+        return self.socket in ready
+
     def wait_for(self, word, ended):
         """False where the process ended first."""
         until = time.monotonic() + DEADLINE
         while not any(word in line for line in self.seen):
-            ready = select.select([self.socket, ended], [], [], remaining(until, f'no {word}: {self.seen}'))[0]
-            if self.socket in ready:
-                self.seen += self.socket.recv(4096).decode().split('\n')
-            elif ready:
+            if not self.wait_for_more(ended, word, until):
                 return False
         return True
+
+    def last(self, start):
+        """The last one that begins so."""
+        return [line for line in self.seen if line.startswith(start)][-1]
 
 
 class Broker:
@@ -121,14 +132,14 @@ class Broker:
     for clients that never ping, as those here."""
 
     def __init__(self, *args, directory=None, env=None, sockets=(), names=None, stderr=None, wait=True, patient=True,
-                 **popen):
+                 program=BUSRTD, **popen):
         self.owns_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='busrt-process-')
         self.notify = Notifications(tempfile.mktemp(prefix='notify-', dir=self.dir))
         self.env = {key: value for key, value in os.environ.items()
                     if key not in ('JOURNAL_STREAM', 'INVOCATION_ID', 'XDG_RUNTIME_DIR', 'DISABLE_SYSLOG', 'LISTEN_FDS')}
         self.env.update({'NOTIFY_SOCKET': self.notify.path, 'LC_ALL': 'C', **(env or {})})
-        argv = [BUSRTD, *(('-t', '50') if patient and '-t' not in args else ()), *args]
+        argv = [program, *(('-t', '50') if patient and '-t' not in args else ()), *args]
         if sockets:
             popen['pass_fds'], argv = self.with_sockets(argv, sockets, names)
         self.log = None
@@ -165,6 +176,8 @@ class Broker:
 
     def wait(self):
         """The exit status."""
+        while self.notify.wait_for_more(self.ended, 'end of the process'):
+            pass
         return self.process.wait(DEADLINE)
 
     def stop(self):
@@ -237,9 +250,12 @@ class Client:
         if got != what:
             raise AssertionError(f'{got!r} instead of {what!r}')
 
-    def send(self, op, body, qos=0):
+    def frame(self, op, body, qos=0):
         self.op += 1
-        self.socket.sendall(struct.pack('<IBI', self.op, op | qos << 6, len(body)) + body)
+        return struct.pack('<IBI', self.op, op | qos << 6, len(body)) + body
+
+    def send(self, op, body, qos=0):
+        self.socket.sendall(self.frame(op, body, qos))
         return self.op
 
     def receive(self):
@@ -271,9 +287,9 @@ class Client:
         self.close()
 
 
-def run(*args, env=None, **options):
+def run(*args, env=None, program=BUSRTD, **options):
     """busrtd to its end: (status, stdout, stderr)."""
-    done = subprocess.run([BUSRTD, *args], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
+    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
                           env={**os.environ, **(env or {})}, **options)
     return done.returncode, done.stdout, done.stderr
 
