@@ -90,7 +90,10 @@ static void add_human(struct text *out, const struct monitor *monitor,
         text_add_clock(out, event->time, monitor->utc);
         text_addf(out, "%s %s", ansi(settings, ANSI_RESET),
                   ansi(settings, i < ARRAY_SIZE(events) ? events[i].color : ""));
-        text_addf(out, "%-*s%s", alone ? 0 : WHAT_WIDTH, event->what, ansi(settings, ANSI_RESET));
+        text_add_visible(out, event->what, strlen(event->what));
+        for (size_t n = strlen(event->what); n < WHAT_WIDTH && !alone; n++)
+                text_adds(out, " ");
+        text_adds(out, ansi(settings, ANSI_RESET));
         if (event->client[0]) {
                 text_addf(out, " %s", ansi(settings, ANSI_CYAN));
                 text_add_visible(out, event->client, strlen(event->client));

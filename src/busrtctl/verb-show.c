@@ -183,7 +183,8 @@ static void add_who(struct text *out, struct show *show, const struct admin_clie
         text_add_date(out, client->connected);
         text_addf(out, "; %s\n", text_age(client->connected, now_realtime(), age));
         add_label(out, &show->settings, "By");
-        text_addf(out, "%s, ", client->kind);
+        text_add_visible(out, client->kind, strlen(client->kind));
+        text_adds(out, ", ");
         text_add_visible(out, client->listener, strlen(client->listener));
         text_adds(out, "\n");
         add_text(out, show, "Address", details->address);

@@ -25,6 +25,8 @@ static const char help[] = "Usage: busrtctl [OPTION]... status [OPTION]...\n"
 #define HELD_WARN 50
 #define HELD_ALARM 90
 
+#define KIND_WIDTH 4
+
 struct status {
         struct settings settings;
         bool limits;
@@ -39,7 +41,8 @@ static void add_listeners(struct text *out, const struct settings *settings,
                 const struct admin_listener *listener = &status->listeners[i];
 
                 add_label(out, settings, i == 0 ? "Listeners" : "");
-                text_addf(out, "%-4s ", listener->kind);
+                text_add_visible(out, listener->kind, strlen(listener->kind));
+                text_adds(out, strlen(listener->kind) < KIND_WIDTH ? "  " : " ");
                 text_add_visible(out, listener->address, strlen(listener->address));
                 text_adds(out, listener->inherited ? " (from systemd)\n" : "\n");
         }
@@ -68,7 +71,10 @@ static void add_limits(struct text *out, const struct settings *settings,
 
         for (size_t i = 0; i < status->n_limits; i++) {
                 add_label(out, settings, i == 0 ? "Limits" : "");
-                text_addf(out, "%s=%s\n", status->limits[i].name, status->limits[i].text);
+                text_add_visible(out, status->limits[i].name, strlen(status->limits[i].name));
+                text_adds(out, "=");
+                text_add_visible(out, status->limits[i].text, strlen(status->limits[i].text));
+                text_adds(out, "\n");
         }
         add_label(out, settings, "Descriptors");
         text_addf(out, "%s at most\n", text_count(status->max_files, number));

@@ -4,6 +4,7 @@ import json
 import os
 
 from bus import MESSAGE, OK, SUBSCRIBE
+from test_ways import BusCase, DENIED
 from tool import TestCase, main
 
 EXCLUDE = 0x04
@@ -87,6 +88,20 @@ class Show(TestCase):
         self.fails('show', '-p', 'Size', 'x', says='-p "Size": no such property', status=2)
         self.fails('show', '--value', 'x', says='-p is missing', status=2)
         self.fails('show', '--json', '-p', 'Name', 'x', says='does not go with -p', status=2)
+
+
+class WhatMayNotBeSeen(BusCase):
+    def test_it_is_said_in_its_place(self):
+        self.bus(GetAddress=DENIED, ListSubscriptions=DENIED)
+        status, out, err = self.ctl('show', 'b')
+        self.assertEqual((status, err), (0, ''))
+        self.assertIn(b'Subscriptions: not shown, nor the address: they take the right org.busrt1.inspect\n', out)
+        status, out, err = self.ctl('show', '-p', 'Name,Subscriptions', 'b')
+        self.assertEqual((status, out), (1, b'Name=b\n'))
+        self.assertEqual(err, 'busrtctl: Subscriptions of "b": not allowed: it takes the right org.busrt1.inspect\n')
+        client = json.loads(self.ctl('show', '--json', 'b')[1])
+        self.assertEqual((client['address'], client['subscriptions'], client['exclusions'], client['unit']),
+                         (None, None, None, 'b.service'))
 
 
 if __name__ == '__main__':
