@@ -34,11 +34,15 @@ static volatile sig_atomic_t screen_is_open;
 
 bool top_screen_is_possible(void)
 {
+        bool possible;
         int error;
 
-        return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
-               setupterm(NULL, STDOUT_FILENO, &error) == OK && tigetstr("cup") != NULL &&
-               tigetstr("clear") != NULL;
+        if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
+            setupterm(NULL, STDOUT_FILENO, &error) != OK)
+                return false;
+        possible = tigetstr("cup") && tigetstr("clear");
+        (void)del_curterm(cur_term);
+        return possible;
 }
 
 static void leave_screen(void)
