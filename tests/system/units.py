@@ -3,7 +3,8 @@
 from clients import SERVICE, check
 
 FOLDER = "/usr/lib/systemd"
-SYSTEM_UNITS = ("busrtd.service", "busrtd.socket", "busrtd-tcp.socket", "busrtd-fifo.socket", "busrtd@x.service", "busrtd@x.socket")
+SYSTEM_UNITS = ("busrtd.service", "busrtd.socket", "busrtd-tcp.socket", "busrtd-fifo.socket", "busrtd@x.service", "busrtd@x.socket",
+                "busrtctl-metrics.service", "busrtctl-metrics.timer")
 USER_UNITS = (f"{FOLDER}/user/busrtd.service", f"{FOLDER}/user/busrtd.socket")
 
 
