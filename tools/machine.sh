@@ -68,6 +68,20 @@ need_packages() {
         --no-install-recommends "${names[@]}" || die "apt-get could not install ${names[*]}"
 }
 
+# One program of a package that is not installed: some start a server when they are.
+need_program() { # name, package
+    local folder=$cache/bin
+    export PATH=$PATH:$folder
+    ! command -v "$1" >/dev/null || return 0
+    command -v apt-get >/dev/null || return 0
+    say "Fetching $1 of the package $2 into $folder"
+    available "$2" || as_root apt-get -q=2 update || die "apt-get update failed"
+    mkdir -p "$folder/$2.unpacked"
+    (cd "$folder/$2.unpacked" && logged "fetch-$1" apt-get -q=2 download "$2" && dpkg-deb -x "$2"_*.deb . &&
+        mv "usr/bin/$1" "$folder/") || die "$1 could not be fetched."
+    rm -rf "$folder/$2.unpacked"
+}
+
 # Is version $1 at least $2?
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
