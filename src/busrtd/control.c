@@ -150,6 +150,8 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
         control_warn_of_unknown_keys(c->report, c->options);
         message_reloaded(&record, changes.text[0] ? changes.text : "nothing has changed");
         report_record(c->report, &record);
+        if (c->on_reloaded)
+                c->on_reloaded(c->reloaded_userdata);
         return 0;
 }
 

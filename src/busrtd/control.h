@@ -25,7 +25,9 @@ struct control {
         const struct options *started_with; /* what matters at the start only is from here */
         struct options reloaded;            /* where options points after a reload */
         rlim_t max_files;
-        uint64_t started_at; /* CLOCK_REALTIME, ns */
+        uint64_t started_at;                 /* CLOCK_REALTIME, ns */
+        void (*on_reloaded)(void *userdata); /* new options are in force; NULL: nobody asks */
+        void *reloaded_userdata;
 };
 
 /* options are those of the start, which outlive it. The rest of the fields is the caller's to set.

@@ -14,6 +14,7 @@
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/background.h"
+#include "busrtd/bus.h"
 #include "busrtd/control.h"
 #include "busrtd/control-rpc.h"
 #include "busrtd/daemon.h"
@@ -30,6 +31,7 @@
 struct daemon {
         const struct options *options; /* of the start */
         struct control control;
+        struct bus *bus; /* D-Bus; NULL: none */
         sd_event *loop;
         sd_event_source *engine_events, *rpc_errands;
         struct log *log;
@@ -171,8 +173,10 @@ static int on_engine_event(sd_event_source *source, int fd, uint32_t revents, vo
         struct daemon *d = userdata;
         struct engine_event event;
 
-        for (unsigned i = 0; i < EVENTS_PER_TURN && engine_event_next(d->engine, &event) > 0; i++)
+        for (unsigned i = 0; i < EVENTS_PER_TURN && engine_event_next(d->engine, &event) > 0; i++) {
                 report_engine_event(d->report, &event);
+                bus_tell_event(d->bus, &event);
+        }
         status_line_touch(d->status_line);
         return 0;
 }
@@ -263,6 +267,13 @@ static int daemon_start_engine(struct daemon *d)
         return r < 0 ? daemon_fail(d, "start the engine", r) : 0;
 }
 
+static int daemon_join_dbus(struct daemon *d)
+{
+        int r = bus_new(&d->control, &d->bus);
+
+        return r < 0 ? daemon_fail(d, "prepare D-Bus", r) : 0;
+}
+
 static int daemon_write_pid(struct daemon *d)
 {
         const char *path = d->options->pid_file;
@@ -297,6 +308,8 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
                 r = daemon_watch_over(d);
         if (r >= 0)
                 r = daemon_start_engine(d);
+        if (r >= 0)
+                r = daemon_join_dbus(d);
         return r < 0 ? r : daemon_write_pid(d);
 }
 
@@ -311,6 +324,7 @@ static void daemon_finish(struct daemon *d)
         message_stopping(&record, d->stop_signal ? d->stop_signal : "an error");
         report_record(d->report, &record);
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+        d->bus = bus_free(d->bus);
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
         restore_signals();
@@ -327,6 +341,7 @@ static void daemon_done(struct daemon *d)
 {
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
+        bus_free(d->bus);
         watchdog_free(d->watchdog);
         status_line_free(d->status_line);
         sd_event_source_disable_unref(d->rpc_errands);

@@ -63,6 +63,7 @@ struct log *log_free(struct log *log);
 /* From the thread that submits. */
 void log_set_max_priority(struct log *log, int max_priority);
 int log_max_priority(const struct log *log);
+enum log_target log_target(const struct log *log);
 
 bool log_wants(const struct log *log, int priority);
 void log_submit(struct log *log, const struct log_record *record);

@@ -7,6 +7,7 @@
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/messages.h"
+#include "busrtd/options.h"
 #include "busrtd/text.h"
 
 #define ID_STARTING "9231c196239848968ceff770c6b39288"
@@ -119,19 +120,6 @@ void message_listening(struct log_record *ret, enum transport_kind kind, const c
         set_listener(ret, name);
 }
 
-static const char *policy_word(enum slow_policy policy)
-{
-        switch (policy) {
-        case SLOW_DISCONNECT:
-                return "disconnect";
-        case SLOW_DROP_NEWEST:
-                return "drop-newest";
-        case SLOW_DROP_OLDEST:
-                return "drop-oldest";
-        }
-        return "unknown";
-}
-
 void message_limits(struct log_record *ret, const struct engine_config *c, rlim_t max_files)
 {
         char timeout[TEXT_NUMBER_MAX], frame[TEXT_NUMBER_MAX], queue[TEXT_NUMBER_MAX],
@@ -145,7 +133,7 @@ void message_limits(struct log_record *ret, const struct engine_config *c, rlim_
             "force-register %s",
             text_duration(c->timeout, timeout), text_bytes(c->max_frame_size, frame),
             c->queue_frames, text_bytes(c->queue_bytes, queue),
-            text_bytes(c->queue_memory_max, memory), policy_word(c->slow_policy),
+            text_bytes(c->queue_memory_max, memory), options_slow_policy_word(c->slow_policy),
             c->slow_pace ? text_duration(c->slow_pace, pace) : "no wait", c->max_topic_parts,
             text_bytes(c->max_topic_length, length), c->max_connections_per_user,
             (unsigned long long)max_files, text_duration(c->busy_poll, poll),

@@ -114,3 +114,8 @@ void options_init(struct options *ret)
         *ret = (struct options){.dbus = DBUS_AUTO, .dbus_name = "org.busrt1"};
         engine_config_init(&ret->engine);
 }
+
+const char *options_slow_policy_word(enum slow_policy policy)
+{
+        return policies[policy];
+}

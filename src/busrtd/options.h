@@ -75,4 +75,7 @@ int options_foreach_setting(const struct options *options,
                             int (*fn)(const struct option_setting *setting, void *userdata),
                             void *userdata);
 
+/* As busrtd.conf writes it. */
+const char *options_slow_policy_word(enum slow_policy policy);
+
 void options_done(struct options *options);

@@ -67,11 +67,11 @@ static void write_vis(const char *text, char *out, size_t size)
         out[n] = '\0';
 }
 
-const char *text_visible(const char *text, char *out, size_t size)
+static const char *write_text(const char *text, bool as_it_is, char *out, size_t size)
 {
         size_t n;
 
-        if (!is_plain(text)) {
+        if (!as_it_is) {
                 write_vis(text, out, size);
                 return out;
         }
@@ -79,6 +79,16 @@ const char *text_visible(const char *text, char *out, size_t size)
         memcpy(out, text, n);
         out[n] = '\0';
         return out;
+}
+
+const char *text_visible(const char *text, char *out, size_t size)
+{
+        return write_text(text, is_plain(text), out, size);
+}
+
+const char *text_utf8(const char *text, char *out, size_t size)
+{
+        return write_text(text, utf8_is_valid(text, strlen(text)), out, size);
 }
 
 const char *text_bytes(uint64_t n, char out[TEXT_NUMBER_MAX])

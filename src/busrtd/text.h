@@ -10,6 +10,9 @@
 /* Plain UTF-8 stays as it is; anything that could disturb a terminal or a log comes out as vis(3)
  * writes it. What does not fit is cut. Returns out. */
 const char *text_visible(const char *text, char *out, size_t size);
+/* UTF-8 stays as it is, however it looks, since D-Bus takes nothing else; anything else comes out
+ * as text_visible() writes it. What does not fit is cut. Returns out. */
+const char *text_utf8(const char *text, char *out, size_t size);
 
 /* "64 MiB", "1000 bytes" */
 const char *text_bytes(uint64_t n, char out[TEXT_NUMBER_MAX]);
