@@ -128,18 +128,19 @@ class Notifications:
 
 
 class Broker:
-    """A running busrtd. Sockets, where given, are passed as systemd does. patient: a timeout that is long enough
-    for clients that never ping, as those here."""
+    """A running busrtd. Sockets, where given, are passed as systemd does; a launcher executes what follows it. patient: a
+    timeout that is long enough for clients that never ping, as those here."""
 
     def __init__(self, *args, directory=None, env=None, sockets=(), names=None, stderr=None, wait=True, patient=True,
-                 program=BUSRTD, **popen):
+                 launcher=(), program=BUSRTD, **popen):
         self.owns_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='busrt-process-')
         self.notify = Notifications(tempfile.mktemp(prefix='notify-', dir=self.dir))
         self.env = {key: value for key, value in os.environ.items()
-                    if key not in ('JOURNAL_STREAM', 'INVOCATION_ID', 'XDG_RUNTIME_DIR', 'DISABLE_SYSLOG', 'LISTEN_FDS')}
+                    if key not in ('JOURNAL_STREAM', 'INVOCATION_ID', 'XDG_RUNTIME_DIR', 'DISABLE_SYSLOG', 'LISTEN_FDS',
+                                'SYSTEMD_EXEC_PID', 'MANAGERPID', 'DBUS_SESSION_BUS_ADDRESS')}
         self.env.update({'NOTIFY_SOCKET': self.notify.path, 'LC_ALL': 'C', **(env or {})})
-        argv = [program, *(('-t', '50') if patient and '-t' not in args else ()), *args]
+        argv = [*launcher, program, *(('-t', '50') if patient and '-t' not in args else ()), *args]
         if sockets:
             popen['pass_fds'], argv = self.with_sockets(argv, sockets, names)
         self.log = None
