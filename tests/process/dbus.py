@@ -12,6 +12,7 @@ from bus import DEADLINE, Reader, TestCase, Client
 HELPER = os.environ.get('DBUS_HELPER', 'dbus-helper')
 NAME, MANAGER, CLIENT = 'org.busrt1', 'org.busrt1.Manager', 'org.busrt1.Client'
 PATH, LOG_PATH, LOG_CONTROL = '/org/busrt1', '/org/freedesktop/LogControl1', 'org.freedesktop.LogControl1'
+SOURCE = os.environ.get('SOURCE', os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
 STRANGER = 65534  # a user who is neither root nor the broker
 AS_STRANGER = ('setpriv', f'--reuid={STRANGER}', f'--regid={STRANGER}', '--clear-groups')
 NEEDED = ('dbus-daemon', 'busctl')
@@ -180,4 +181,5 @@ class DBusCase(TestCase):
         return self.busctl('set-property', NAME, LOG_PATH, LOG_CONTROL, name, 's', value, before=before)
 
 
-__all__ = ['AS_STRANGER', 'CONFIG', 'CLIENT', 'Client', 'DBus', 'DBusCase', 'LOG_CONTROL', 'LOG_PATH', 'MANAGER', 'NAME', 'PATH', 'STRANGER']
+__all__ = ['AS_STRANGER', 'CONFIG', 'CLIENT', 'Client', 'DBus', 'DBusCase', 'LOG_CONTROL', 'LOG_PATH', 'MANAGER', 'NAME', 'PATH', 'SOURCE',
+           'STRANGER']
