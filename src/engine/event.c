@@ -23,14 +23,16 @@ void event_ring_done(struct event_ring *ring)
         ring->events = NULL;
 }
 
+/* Cut between characters, so that what was text still is. */
 static void event_copy_name(struct engine_event *ev, const struct session *s)
 {
         size_t n = MIN((size_t)s->name_len, sizeof(ev->name) - 1);
 
-        memcpy(ev->name, s->name, n);
-        ev->name[n] = 0;
         if (n < s->name_len)
-                memcpy(ev->name + n - 3, "...", 3);
+                for (n -= 3; n > 0 && ((uint8_t)s->name[n] & 0xc0) == 0x80;)
+                        n--;
+        memcpy(ev->name, s->name, n);
+        (void)strcpy(ev->name + n, n < s->name_len ? "..." : "");
 }
 
 static void event_fill(struct engine_event *ev, const struct session *s,

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "basic/clock.h"
+#include "basic/macro.h"
+#include "basic/utf8.h"
 #include "bed.h"
 #include "wire/handshake.h"
 
@@ -70,6 +72,34 @@ static void the_end_of_a_client_is_one_event(void **state)
         peer_close(&b);
         peer_close(&c);
         peer_close(&d);
+        bed_close(&bed);
+}
+
+static void a_long_name_is_cut_between_characters(void **state)
+{
+        static const size_t lengths[] = {126, 127, 128, 129, 130, 131, 1024};
+        struct engine_event ev;
+        struct bed bed;
+
+        bed_open(&bed, NULL);
+        for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+                char name[1025] = "";
+                struct peer a;
+
+                for (size_t n = lengths[i] % 3; n < lengths[i]; n += 3)
+                        memcpy(name + n, "\xe2\x82\xac", 3);
+                memset(name, 'a', lengths[i] % 3);
+                a = bed_join(&bed, name);
+                ev = bed_event(&bed, ENGINE_EVENT_REGISTERED);
+                assert_true(utf8_is_valid(ev.name, strlen(ev.name)));
+                if (lengths[i] < sizeof(ev.name))
+                        assert_string_equal(ev.name, name);
+                else
+                        assert_string_equal(ev.name + strlen(ev.name) - 3, "...");
+                assert_true(strlen(ev.name) >= MIN(lengths[i], 122));
+                peer_close(&a);
+                bed_settle(&bed);
+        }
         bed_close(&bed);
 }
 
@@ -293,6 +323,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_end_of_a_client_is_one_event),
+                cmocka_unit_test(a_long_name_is_cut_between_characters),
                 cmocka_unit_test(losing_frames_is_not_the_end),
                 cmocka_unit_test(refusals_are_told_apart),
                 cmocka_unit_test(refused_subscriptions_are_one_event),
