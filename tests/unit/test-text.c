@@ -56,6 +56,18 @@ static void test_what_disturbs_is_written_out(void **state)
         }
 }
 
+static void test_dbus_gets_utf8(void **state)
+{
+        char out[64];
+
+        assert_string_equal(text_utf8("a\033\nb\xc3\xa9\xe2\x80\xae", out, sizeof(out)),
+                            "a\033\nb\xc3\xa9\xe2\x80\xae");
+        assert_string_equal(text_utf8("\xc3\xa9", out, 2), "");
+        text_utf8("a\xff\xfe", out, sizeof(out));
+        assert_true(utf8_is_valid(out, strlen(out)));
+        assert_int_equal(out[0], 'a');
+}
+
 static void test_any_room_is_enough(void **state)
 {
         static const char *const texts[] = {"abcdefghijklmnop",
@@ -103,6 +115,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_plain_text_stays),
                 cmocka_unit_test(test_what_disturbs_is_written_out),
+                cmocka_unit_test(test_dbus_gets_utf8),
                 cmocka_unit_test(test_any_room_is_enough),
                 cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_times),
