@@ -199,6 +199,8 @@ static void be_subscriber(sd_bus *bus)
         check(sd_bus_match_signal(bus, NULL, NAME, PATH, NULL, NULL, on_signal, NULL), "match");
         call(bus, "Subscribe");
         check(sd_event_loop(loop), "loop");
+        sd_bus_detach_event(bus);
+        sd_event_unref(loop);
 }
 
 /* --- A flood --- */
@@ -258,6 +260,8 @@ static void try_call(sd_bus *bus, char **args)
                 printf("error %s: %s\n", error.name, error.message);
         else
                 puts("ok");
+        sd_bus_error_free(&error);
+        sd_bus_message_unref(m);
 }
 
 int main(int argc, char **argv)
@@ -276,5 +280,6 @@ int main(int argc, char **argv)
                 flood(bus, (unsigned)atoi(argv[2]), argv[3], strcmp(role, "deaf") == 0);
         else
                 return EXIT_FAILURE;
+        sd_bus_close_unref(bus);
         return EXIT_SUCCESS;
 }
