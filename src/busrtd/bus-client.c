@@ -42,8 +42,12 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
         _cleanup_(client_snapshot_done) struct client_snapshot s = {0};
         struct bus *b = userdata;
         char **nodes, path[BUS_CLIENT_PATH_MAX];
-        int r = client_snapshot_take_all(b->control->engine, 0, BUS_LIST_TIMEOUT, &s);
+        int r;
 
+        /* libsystemd asks for what is below a client, too. */
+        if (strncmp(prefix, BUS_CLIENT_PATH "/", sizeof(BUS_CLIENT_PATH)) == 0)
+                return 0;
+        r = client_snapshot_take_all(b->control->engine, 0, BUS_LIST_TIMEOUT, &s);
         if (r < 0)
                 return bus_fail(r, error);
         nodes = calloc(s.n_clients + 1, sizeof(*nodes));
