@@ -39,22 +39,22 @@ static int find(sd_bus *bus, const char *path, const char *interface, void *user
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
                      sd_bus_error *error)
 {
-        _cleanup_(client_snapshot_done) struct client_snapshot s = {0};
+        const struct client_snapshot *s;
         struct bus *b = userdata;
         char **nodes, path[BUS_CLIENT_PATH_MAX];
         int r;
 
-        /* libsystemd asks for what is below a client, too. */
-        if (strncmp(prefix, BUS_CLIENT_PATH "/", sizeof(BUS_CLIENT_PATH)) == 0)
+        /* libsystemd asks for what is above and below, too. */
+        if (strcmp(prefix, BUS_CLIENT_PATH) != 0)
                 return 0;
-        r = client_snapshot_take_all(b->control->engine, 0, BUS_LIST_TIMEOUT, &s);
+        r = bus_clients_peek(&b->clients, &s);
         if (r < 0)
                 return bus_fail(r, error);
-        nodes = calloc(s.n_clients + 1, sizeof(*nodes));
+        nodes = calloc(s->n_clients + 1, sizeof(*nodes));
         if (!nodes)
                 return -ENOMEM;
-        for (size_t i = 0; i < s.n_clients; i++) {
-                nodes[i] = strdup(bus_client_path(s.clients[i].id, path));
+        for (size_t i = 0; i < s->n_clients; i++) {
+                nodes[i] = strdup(bus_client_path(s->clients[i].id, path));
                 if (!nodes[i]) {
                         while (i > 0)
                                 free(nodes[--i]);

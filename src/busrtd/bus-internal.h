@@ -6,6 +6,7 @@
 
 #include "basic/clock.h"
 #include "basic/macro.h"
+#include "busrtd/bus-clients.h"
 #include "busrtd/bus-signals.h"
 #include "busrtd/bus.h"
 #include "busrtd/client-snapshot.h"
@@ -21,6 +22,9 @@
 #define BUS_ERROR_NO_SUCH_CLIENT "org.busrt1.Error.NoSuchClient"
 #define BUS_ERROR_RELOAD_FAILED "org.busrt1.Error.ReloadFailed"
 #define BUS_ERROR_NOT_SUBSCRIBED "org.busrt1.Error.NotSubscribed"
+
+/* Whoever wants to be accepted by the broker goes first. */
+#define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 /* How long the main thread waits for the worker. */
 #define BUS_CLIENT_TIMEOUT (100 * NSEC_PER_MSEC)
@@ -42,6 +46,7 @@ struct bus {
         } state;
         struct polkit *polkit;
         struct bus_signals signals;
+        struct bus_clients clients;
         struct engine_config shown;   /* limits as the bus knows them */
         struct client_snapshot found; /* the client whose properties are being read */
 };

@@ -46,33 +46,37 @@ static int take_all(struct bus *b, sd_bus_message *m, unsigned wanted, struct cl
 
 int bus_list_clients(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        _cleanup_(client_snapshot_done) struct client_snapshot s = {0};
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        int r = take_all(userdata, m, 0, &s, error);
+        const struct client_snapshot *s;
+        struct bus *b = userdata;
+        int r = bus_clients_take(&b->clients, m, bus_list_clients, &s, error);
 
-        if (r >= 0)
-                r = reply_begin(m, "(tssssuuutttttttttttto)", &reply);
-        for (size_t i = 0; i < s.n_clients && r >= 0; i++)
-                r = append_client(reply, &s.clients[i]);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = reply_begin(m, "(tssssuuutttttttttttto)", &reply);
+        for (size_t i = 0; i < s->n_clients && r >= 0; i++)
+                r = append_client(reply, &s->clients[i]);
         return r < 0 ? r : reply_end(reply);
 }
 
 int bus_find_clients_by_user(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        _cleanup_(client_snapshot_done) struct client_snapshot s = {0};
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const struct client_snapshot *s;
         char path[BUS_CLIENT_PATH_MAX];
+        struct bus *b = userdata;
         uint32_t uid;
         int r = sd_bus_message_read(m, "u", &uid);
 
         if (r >= 0)
-                r = take_all(userdata, m, 0, &s, error);
-        if (r >= 0)
-                r = reply_begin(m, "o", &reply);
-        for (size_t i = 0; i < s.n_clients && r >= 0; i++)
-                if (s.clients[i].kind == TRANSPORT_UNIX && s.clients[i].uid == uid)
+                r = bus_clients_take(&b->clients, m, bus_find_clients_by_user, &s, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = reply_begin(m, "o", &reply);
+        for (size_t i = 0; i < s->n_clients && r >= 0; i++)
+                if (s->clients[i].kind == TRANSPORT_UNIX && s->clients[i].uid == uid)
                         r = sd_bus_message_append(reply, "o",
-                                                  bus_client_path(s.clients[i].id, path));
+                                                  bus_client_path(s->clients[i].id, path));
         return r < 0 ? r : reply_end(reply);
 }
 

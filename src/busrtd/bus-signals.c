@@ -10,6 +10,7 @@
 #include "busrtd/text.h"
 
 #define TICK (100 * NSEC_PER_MSEC)
+#define ACCURACY (10 * NSEC_PER_MSEC) /* it may be so much later */
 #define SUBSCRIBERS_MAX 256
 
 struct bus_subscriber {
@@ -138,7 +139,8 @@ static int tick_new(struct bus_signals *s, struct bus_signals_tick **ret)
 
         if (!tick)
                 return -ENOMEM;
-        r = sd_event_add_time_relative(s->loop, &tick->timer, CLOCK_MONOTONIC, 0, 0, on_tick, s);
+        r = sd_event_add_time_relative(s->loop, &tick->timer, CLOCK_MONOTONIC, 0,
+                                       ACCURACY / NSEC_PER_USEC, on_tick, s);
         if (r >= 0)
                 r = sd_event_source_set_enabled(tick->timer, SD_EVENT_OFF);
         if (r < 0) {

@@ -16,8 +16,6 @@
 #define PATIENCE_MAX (30 * NSEC_PER_SEC)
 #define AGAIN_SOON (100 * NSEC_PER_MSEC)
 #define WAITING_MESSAGES_MAX 16
-/* Whoever wants to be accepted by the broker goes first. */
-#define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 /* --- What is told --- */
 
@@ -67,6 +65,7 @@ static void lose(struct bus *b, const char *why)
         bool at_once = b->state == BUS_TAKEN;
 
         polkit_forget_all(b->polkit);
+        bus_clients_forget_calls(&b->clients);
         bus_signals_set_connection(&b->signals, NULL);
         tell_missing(b, why);
         arm(b, at_once ? AGAIN_SOON : b->patience);
@@ -75,6 +74,7 @@ static void lose(struct bus *b, const char *why)
 static void disconnect(struct bus *b)
 {
         polkit_forget_all(b->polkit);
+        bus_clients_forget_calls(&b->clients);
         bus_signals_set_connection(&b->signals, NULL);
         b->connection = sd_bus_close_unref(b->connection);
 }
@@ -149,7 +149,7 @@ static int open_connection(struct bus *b)
         if (r >= 0)
                 r = sd_bus_start(b->connection);
         if (r >= 0)
-                r = sd_bus_attach_event(b->connection, b->control->loop, PRIORITY);
+                r = sd_bus_attach_event(b->connection, b->control->loop, BUS_PRIORITY);
         if (r >= 0)
                 r = sd_bus_request_name_async(b->connection, NULL, b->name, SD_BUS_NAME_QUEUE,
                                               on_name_answer, b);
@@ -199,6 +199,9 @@ static int bus_make(struct control *control, enum dbus_mode mode, struct bus *b)
                 r = sd_event_source_set_enabled(b->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
+        r = bus_clients_init(&b->clients, control->loop, control->engine, b);
+        if (r < 0)
+                return r;
         r = bus_address_find(mode, &b->address);
         if (r == -ENOENT) {
                 tell_missing(b, "the environment names none");
@@ -243,9 +246,11 @@ struct bus *bus_free(struct bus *b)
         if (!b)
                 return NULL;
         b->control->on_reloaded = NULL;
-        if (b->polkit)
+        if (b->connection)
                 disconnect(b);
         bus_signals_done(&b->signals);
+        if (b->clients.engine)
+                bus_clients_done(&b->clients);
         polkit_free(b->polkit);
         sd_event_source_disable_unref(b->timer);
         client_snapshot_done(&b->found);
