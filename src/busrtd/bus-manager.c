@@ -287,18 +287,19 @@ static int reset_statistics(sd_bus_message *m, void *userdata, sd_bus_error *err
 static int subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         struct bus *b = userdata;
-        int r = bus_signals_subscribe(&b->signals, sd_bus_message_get_sender(m));
+        int r = bus_signals_subscribe(&b->signals, m);
 
         if (r == -EDQUOT)
                 return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                         "too many are subscribed");
-        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+        return r < 0 ? r : 1;
 }
 
 static int unsubscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         struct bus *b = userdata;
-        int r = bus_signals_unsubscribe(&b->signals, sd_bus_message_get_sender(m));
+        const char *sender = sd_bus_message_get_sender(m);
+        int r = sender ? bus_signals_unsubscribe(&b->signals, sender) : -ENOENT;
 
         if (r == -ENOENT)
                 return sd_bus_error_set(error, BUS_ERROR_NOT_SUBSCRIBED, "you are not subscribed");

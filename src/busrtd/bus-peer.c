@@ -8,8 +8,8 @@
 
 #define PATIENCE (5 * NSEC_PER_SEC)
 
-int bus_peer_watch(sd_bus *bus, const char *name, sd_bus_message_handler_t gone, void *userdata,
-                   sd_bus_slot **ret)
+int bus_peer_watch(sd_bus *bus, const char *name, sd_bus_message_handler_t gone,
+                   sd_bus_message_handler_t watched, void *userdata, sd_bus_slot **ret)
 {
         char match[512];
         int n = snprintf(match, sizeof(match),
@@ -20,7 +20,8 @@ int bus_peer_watch(sd_bus *bus, const char *name, sd_bus_message_handler_t gone,
 
         if ((size_t)n >= sizeof(match))
                 return -EINVAL;
-        return sd_bus_add_match_async(bus, ret, match, gone, NULL, userdata);
+        /* Without `watched`, libsystemd would end the connection where D-Bus says no. */
+        return sd_bus_add_match_async(bus, ret, match, gone, watched, userdata);
 }
 
 int bus_peer_ask_credentials(sd_bus *bus, const char *name, sd_bus_message_handler_t answer,

@@ -8,10 +8,11 @@
 
 #include <systemd/sd-bus.h>
 
-/* gone is called when the unique name vanishes, until the slot is freed. Somebody who went before
+/* gone is called when the unique name vanishes, until the slot is freed. watched is called once,
+ * with the answer of D-Bus, which may be an error: then nobody is watched. Somebody who went before
  * is found out by asking for the name afterwards. 0 or -errno. */
-int bus_peer_watch(sd_bus *bus, const char *name, sd_bus_message_handler_t gone, void *userdata,
-                   sd_bus_slot **ret);
+int bus_peer_watch(sd_bus *bus, const char *name, sd_bus_message_handler_t gone,
+                   sd_bus_message_handler_t watched, void *userdata, sd_bus_slot **ret);
 
 /* Asks which user and process the unique name belongs to. answer reads it by
  * bus_peer_read_credentials(). Given up after 5 s. 0 or -errno. */

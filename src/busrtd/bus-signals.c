@@ -11,12 +11,15 @@
 
 #define TICK (100 * NSEC_PER_MSEC)
 #define ACCURACY (10 * NSEC_PER_MSEC) /* it may be so much later */
-#define SUBSCRIBERS_MAX 256
+#define SUBSCRIBERS_MAX 128           /* D-Bus lets one connection watch 512 */
+#define SUBSCRIBERS_PER_USER_MAX 32
 
 struct bus_subscriber {
         LIST_ENTRY(bus_subscriber) link;
         struct bus_signals *signals;
         sd_bus_slot *watch, *call;
+        sd_bus_message *message; /* not answered yet */
+        uid_t uid;
         char name[];
 };
 
@@ -167,6 +170,7 @@ static void subscriber_free(struct bus_subscriber *subscriber)
         s->n_subscribers--;
         sd_bus_slot_unref(subscriber->call);
         sd_bus_slot_unref(subscriber->watch);
+        sd_bus_message_unref(subscriber->message);
         free(subscriber);
         if (s->n_subscribers == 0)
                 s->tick = tick_free(s->tick);
@@ -192,14 +196,58 @@ static int on_subscriber_gone(sd_bus_message *m, void *userdata, sd_bus_error *e
         return 0;
 }
 
-/* It may have gone before it was watched. */
-static int on_subscriber_known(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int reply_too_many(sd_bus_message *m)
+{
+        return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                          "too many are subscribed");
+}
+
+/* Whose end would go unseen is no subscriber. */
+static int on_subscriber_watched(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         struct bus_subscriber *subscriber = userdata;
 
+        if (!sd_bus_message_is_method_error(m, NULL))
+                return 1;
+        if (subscriber->message)
+                (void)reply_too_many(subscriber->message);
+        subscriber_free(subscriber);
+        return 1;
+}
+
+static size_t count_of_user(const struct bus_signals *s, uid_t uid)
+{
+        const struct bus_subscriber *subscriber;
+        size_t n = 0;
+
+        LIST_FOREACH (subscriber, &s->subscribers, link)
+                if (!subscriber->message && subscriber->uid == uid)
+                        n++;
+        return n;
+}
+
+/* It may have gone before it was watched. */
+static int on_subscriber_known(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        struct bus_subscriber *subscriber = userdata;
+        size_t n = 0;
+        pid_t pid;
+        int r = bus_peer_read_credentials(m, &subscriber->uid, &pid);
+
         subscriber->call = sd_bus_slot_unref(subscriber->call);
-        if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
-                subscriber_free(subscriber);
+        if (r >= 0 && subscriber->uid != 0)
+                n = count_of_user(subscriber->signals, subscriber->uid);
+        message = TAKE_PTR(subscriber->message);
+        if (r >= 0 && n < SUBSCRIBERS_PER_USER_MAX) {
+                (void)sd_bus_reply_method_return(message, NULL);
+                return 1;
+        }
+        subscriber_free(subscriber);
+        if (r < 0)
+                (void)sd_bus_reply_method_errno(message, r, NULL);
+        else
+                (void)reply_too_many(message);
         return 1;
 }
 
@@ -216,8 +264,8 @@ static struct bus_subscriber *find_subscriber(const struct bus_signals *s, const
 static int subscriber_watch(struct bus_subscriber *subscriber)
 {
         sd_bus *connection = subscriber->signals->connection;
-        int r = bus_peer_watch(connection, subscriber->name, on_subscriber_gone, subscriber,
-                               &subscriber->watch);
+        int r = bus_peer_watch(connection, subscriber->name, on_subscriber_gone,
+                               on_subscriber_watched, subscriber, &subscriber->watch);
 
         if (r < 0)
                 return r;
@@ -225,13 +273,16 @@ static int subscriber_watch(struct bus_subscriber *subscriber)
                                         subscriber, &subscriber->call);
 }
 
-int bus_signals_subscribe(struct bus_signals *s, const char *name)
+int bus_signals_subscribe(struct bus_signals *s, sd_bus_message *m)
 {
+        const char *name = sd_bus_message_get_sender(m);
         struct bus_subscriber *subscriber;
         int r;
 
+        if (!name)
+                return -EINVAL;
         if (find_subscriber(s, name))
-                return 0;
+                return MIN(sd_bus_reply_method_return(m, NULL), 0);
         if (s->n_subscribers >= SUBSCRIBERS_MAX)
                 return -EDQUOT;
         r = s->tick ? 0 : tick_new(s, &s->tick);
@@ -243,7 +294,8 @@ int bus_signals_subscribe(struct bus_signals *s, const char *name)
                         s->tick = tick_free(s->tick);
                 return -ENOMEM;
         }
-        strcpy(subscriber->name, name);
+        (void)strcpy(subscriber->name, name);
+        subscriber->message = sd_bus_message_ref(m);
         subscriber->signals = s;
         LIST_INSERT_HEAD(&s->subscribers, subscriber, link);
         s->n_subscribers++;

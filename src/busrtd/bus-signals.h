@@ -41,8 +41,9 @@ void bus_signals_init(struct bus_signals *s, sd_event *loop);
 void bus_signals_set_connection(struct bus_signals *s, sd_bus *connection);
 void bus_signals_done(struct bus_signals *s);
 
-/* -EDQUOT: there are too many. */
-int bus_signals_subscribe(struct bus_signals *s, const char *name);
+/* The sender of m; m is answered when it is known who that is. 0 or -errno; -EDQUOT: there are too
+ * many. */
+int bus_signals_subscribe(struct bus_signals *s, sd_bus_message *m);
 /* -ENOENT: it was not. */
 int bus_signals_unsubscribe(struct bus_signals *s, const char *name);
 

@@ -20,7 +20,7 @@
 #define ALLOW_INTERACTION 1U
 
 /* So that nobody can take all. */
-#define QUERIES_MAX 256
+#define QUERIES_MAX 128 /* D-Bus lets one connection watch 512 */
 #define QUERIES_PER_SENDER_MAX 16
 #define QUERIES_PER_USER_MAX 32 /* at polkit */
 
@@ -248,6 +248,12 @@ static int on_sender_gone(sd_bus_message *m, void *userdata, sd_bus_error *error
         return 0;
 }
 
+/* If not, it ends by its answers alone. */
+static int on_watched(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return 1;
+}
+
 /* --- The check --- */
 
 static struct query *find_query(const struct polkit *polkit, const sd_bus_message *m)
@@ -310,7 +316,7 @@ static int query_start(struct polkit *polkit, sd_bus_message *m, sd_bus_message_
         r = query_new(polkit, m, handler, userdata, request, &q);
         if (r < 0)
                 return r;
-        r = bus_peer_watch(bus, sender, on_sender_gone, q, &q->watch);
+        r = bus_peer_watch(bus, sender, on_sender_gone, on_watched, q, &q->watch);
         if (r >= 0)
                 r = bus_peer_ask_credentials(bus, sender, on_credentials, q, &q->call);
         if (r < 0)

@@ -9,6 +9,7 @@
  * error dbus-helper flood N MEMBER      N calls at once, then counts what comes back dbus-helper
  * deaf N MEMBER       the same, and reads nothing until stdin ends
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
+
+#define HELD_MAX 10000
 
 #define NAME "org.busrt1"
 #define PATH "/org/busrt1"
@@ -44,9 +47,9 @@ static sd_bus *connect_bus(void)
 /* --- A polkit --- */
 
 static int read_check(sd_bus_message *m, const char **kind, const char **name, const char **action,
-                      char *details, size_t size, unsigned *flags)
+                      char *details, size_t size, unsigned *flags, const char **id)
 {
-        const char *key, *value, *id;
+        const char *key, *value;
 
         details[0] = '\0';
         check(sd_bus_message_enter_container(m, 'r', "sa{sv}"), "subject");
@@ -64,19 +67,33 @@ static int read_check(sd_bus_message *m, const char **kind, const char **name, c
                 (void)snprintf(details + strlen(details), size - strlen(details), " %s=%s", key,
                                value);
         check(sd_bus_message_exit_container(m), "end");
-        return sd_bus_message_read(m, "us", flags, &id);
+        return sd_bus_message_read(m, "us", flags, id);
+}
+
+/* Who waits, until it is cancelled. */
+static sd_bus_message *held[HELD_MAX];
+static char held_ids[HELD_MAX][32];
+static unsigned n_held;
+
+static void hold(sd_bus_message *m, const char *id)
+{
+        check(n_held < HELD_MAX ? 0 : -ENOBUFS, "hold");
+        held[n_held] = sd_bus_message_ref(m);
+        (void)snprintf(held_ids[n_held++], sizeof(held_ids[0]), "%s", id);
 }
 
 static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        const char *mode = userdata, *kind, *name, *action;
+        const char *mode = userdata, *kind, *name, *action, *id;
         char details[512];
         unsigned flags;
 
-        check(read_check(m, &kind, &name, &action, details, sizeof(details), &flags), "read");
+        check(read_check(m, &kind, &name, &action, details, sizeof(details), &flags, &id), "read");
         printf("check %s %s%s%s\n", kind, action, details, flags ? " interactive" : "");
-        if (strcmp(mode, "silent") == 0)
+        if (strcmp(mode, "silent") == 0) {
+                hold(m, id);
                 return 1;
+        }
         if (strcmp(mode, "error") == 0)
                 return sd_bus_error_set(error, "org.freedesktop.PolicyKit1.Error.Failed",
                                         "the authority is not well");
@@ -90,6 +107,14 @@ static int on_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         check(sd_bus_message_read(m, "s", &id), "read");
         printf("cancel %s\n", id);
+        for (unsigned i = 0; i < n_held; i++)
+                if (held[i] && strcmp(held_ids[i], id) == 0) {
+                        check(sd_bus_reply_method_errorf(
+                                      held[i], "org.freedesktop.PolicyKit1.Error.Cancelled",
+                                      "cancelled"),
+                              "cancel");
+                        held[i] = sd_bus_message_unref(held[i]);
+                }
         return sd_bus_reply_method_return(m, NULL);
 }
 

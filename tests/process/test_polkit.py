@@ -253,6 +253,13 @@ class Polkit(PolkitCase):
         self.helper('flood', '1000', 'Reload', before=AS_STRANGER).wait_for('1000 replies, 1000 errors')
         self.assertEqual(self.error('Reload')[0], DENIED)
 
+    def test_nobody_takes_all_the_subscriptions(self):
+        self.managed()
+        for _ in range(32):
+            self.helper('subscriber', before=AS_STRANGER).wait_for('Subscribe done')
+        self.assertEqual(self.error('Subscribe'), ('org.freedesktop.DBus.Error.LimitsExceeded', 'too many are subscribed'))
+        self.call('Subscribe')
+
     def test_a_frozen_dbus_holds_nobody_up(self):
         broker = self.managed()
         self.authority('no')
