@@ -108,6 +108,7 @@ class DBusCase(TestCase):
     def setUp(self):
         if MISSING:
             self.skipTest(f'{" and ".join(MISSING)} missing')
+        self.helpers = []
         self.dbus = DBus()
         self.addCleanup(self.dbus.close)
         self.helper_program = self.dbus.program(HELPER)
@@ -121,8 +122,15 @@ class DBusCase(TestCase):
 
     def helper(self, *args, before=()):
         helper = Helper([*before, self.helper_program, *args], {**os.environ, **self.env})
+        self.helpers.append((args, helper))
         self.addCleanup(helper.close)
         return helper
+
+    def tearDown(self):
+        """What the helpers have said, for the reader of a failure."""
+        if not self._outcome.success:
+            for args, helper in self.helpers[-3:]:
+                print(f'{" ".join(args)}: {helper.out.drain()!r}')
 
     def subscriber(self):
         subscriber = self.helper('subscriber')

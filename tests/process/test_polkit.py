@@ -207,6 +207,7 @@ class Polkit(PolkitCase):
         self.call('DisconnectClient', 's', 'c', before=AS_STRANGER)
         with self.assertRaises(EOFError):
             client.receive()
+        broker.log.wait_for('was let disconnect')
         self.assertEqual(broker.log.drain().count('was let disconnect'), 1)
 
     def test_a_client_that_leaves_meanwhile(self):
