@@ -9,14 +9,14 @@
 # To build the broker and to run the offline tests.
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3 libbsd-dev libsystemd-dev libpcre2-dev
                 'libmsgpack-dev|libmsgpack-c-dev' libcmocka-dev libsmartcols-dev libjson-c-dev libncurses-dev
-                g++ scdoc bash-completion)
+                g++ scdoc bash-completion systemtap-sdt-dev)
 # To run programs that use the published clients.
 PACKAGES_CLIENTS=(python3-venv ca-certificates)
 PACKAGES_INTEROP=('nodejs?node' 'npm?npm')
 # What the whole test run wants besides: a second compiler with its sanitizers, the checkers of the lint suite (with
 # them it also looks at layout and scripts), and a small system of its own to boot.
 PACKAGES_TEST=(git clang clang-format shellcheck 'libclang-rt-14-dev|libclang-rt-dev' mmdebstrap systemd-container
-               iproute2 procps valgrind dbus-daemon python3-prometheus-client)
+               iproute2 procps valgrind binutils bpftrace dbus-daemon python3-prometheus-client)
 # To build and to check the Debian packages.
 PACKAGES_DEBIAN=(build-essential debhelper fakeroot lintian)
 

@@ -6,6 +6,7 @@
  * front of the payload.
  */
 #include "engine/internal.h"
+#include "engine/probe.h"
 
 static uint8_t *put(uint8_t *at, const void *bytes, size_t n)
 {
@@ -110,6 +111,7 @@ bool outgoing_put(struct outgoing *f, struct session *to)
         if (unlikely(e->tap))
                 e->tap(to->id, f->sender->name, f->kind, f->payload, f->payload_len,
                        e->tap_userdata);
+        PROBE_ROUTED(f, to);
         pace_grown(to);
         session_mark_unwritten(to);
         return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's greeting and its name (docs/protocol.md, 1). */
 #include "engine/internal.h"
+#include "engine/probe.h"
 
 static void handshake_answer(struct session *s, uint8_t code)
 {
@@ -52,6 +53,7 @@ static void handshake_registered(struct session *s)
         s->frame_at = now;
         counter_add(&e->counters.clients, 1);
         worker_arm(s, s->ping_at);
+        PROBE_CONNECT(s);
         event_push(s, ENGINE_EVENT_REGISTERED, 0, "registered");
         if (session_is_primary(s))
                 broker_announce(e, ".broker/info", "reg", s->name, s->name_len);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/internal.h"
+#include "engine/probe.h"
 
 #define LEDGER_SLOT (NSEC_PER_SEC / PACE_LEDGER_SLOTS)
 #define PAUSE_MIN NSEC_PER_MSEC /* a shorter pause is none */
@@ -113,6 +114,7 @@ static bool wait_add(struct session *from, struct session *to, uint64_t length, 
 
         if (!pace_link(from, to))
                 return false;
+        PROBE_PACED(from, to);
         if (first)
                 pause_begin(from, kept);
         pause_limit(from, length, budgeted);
@@ -238,6 +240,7 @@ static void pace_strike(struct session *to)
         struct engine *e = to->worker->engine;
 
         counter_add(&e->counters.struck, 1);
+        PROBE_STRUCK(to, e->config.slow_policy);
         if (e->config.slow_policy == SLOW_DISCONNECT) {
                 to->struck = true;
                 session_drain(to, ENGINE_EVENT_STRUCK, "its queue stayed full: unregistered");

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "engine/internal.h"
+#include "engine/probe.h"
 
 #define EVENTS_PER_WAIT 32
 #define TIMERS_PER_PASS 1024
@@ -344,6 +345,7 @@ static void worker_unregister(struct worker *w, struct session *s)
                 return;
         registry_remove(&w->engine->registry, s);
         counter_sub(&w->engine->counters.clients, 1);
+        PROBE_GONE(s);
         if (s->slow_dropped)
                 event_push(s, ENGINE_EVENT_DROPPED, s->slow_dropped,
                            "its queue was full: frames for it were dropped");
