@@ -11,12 +11,21 @@
 
 #ifdef BUSRT_USDT
 
+/* clang would copy each argument to the stack, where it may choose. So there all are fields, and
+ * stay in memory. */
+#if defined __clang__ && defined __x86_64__
+#define STAP_SDT_ARG_CONSTRAINT o
+#endif
 #include <sys/sdt.h>
 
 /* id, name, kind (1 UNIX, 2 TCP), uid and pid of UNIX peers, "address:port" of TCP ones */
 #define PROBE_CONNECT(s)                                                                           \
-        DTRACE_PROBE6(busrt, connect, (s)->id, (s)->name, (s)->kind, (s)->peer.uid, (s)->peer.pid, \
-                      (s)->peer.source)
+        do {                                                                                       \
+                const char *_source = (s)->peer.source;                                            \
+                                                                                                   \
+                DTRACE_PROBE6(busrt, connect, (s)->id, (s)->name, (s)->kind, (s)->peer.uid,        \
+                              (s)->peer.pid, _source);                                             \
+        } while (0)
 
 /* id, name, frames that it sent, frames that were queued for it, of these dropped, and of these
  * still waiting */
