@@ -5,15 +5,9 @@
  * Properties.Set is taken before the table sees it.
  */
 #include <stdio.h>
-#include <syslog.h>
 
 #include "busrtd/bus-internal.h"
 #include "busrtd/text.h"
-
-static const char *const levels[] = {
-        [LOG_ERR] = "err",   [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
-        [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
-};
 
 static const char *target_word(enum log_target target)
 {
@@ -37,7 +31,8 @@ static int get_level(sd_bus *bus, const char *path, const char *interface, const
 {
         const struct bus *b = userdata;
 
-        return sd_bus_message_append(reply, "s", levels[control_log_level(b->control)]);
+        return sd_bus_message_append(reply, "s",
+                                     control_log_level_name(control_log_level(b->control)));
 }
 
 static int get_target(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -57,15 +52,6 @@ static int get_identifier(sd_bus *bus, const char *path, const char *interface,
 
 /* --- Writing --- */
 
-/* -1: none of ours. */
-static int parse_level(const char *word)
-{
-        for (size_t i = LOG_ERR; i < ARRAY_SIZE(levels); i++)
-                if (strcmp(levels[i], word) == 0)
-                        return (int)i;
-        return -1;
-}
-
 static int on_set(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 static int set_level(struct bus *b, sd_bus_message *m, const char *word, sd_bus_error *error)
@@ -73,7 +59,7 @@ static int set_level(struct bus *b, sd_bus_message *m, const char *word, sd_bus_
         char visible[64], what[64];
         struct polkit_request request = {
                 .admin = {.action = "org.busrt1.set-log-level", .what = what, .client = ""}};
-        int level = parse_level(word), r;
+        int level = control_log_level_find(word), r;
 
         if (level < 0)
                 return sd_bus_error_setf(
