@@ -170,11 +170,15 @@ class DBusCase(TestCase):
 
     def error(self, member, *args, path=PATH, interface=MANAGER, before=()):
         """The name of the error and its text; busctl prints only that."""
-        done = subprocess.run([*before, self.helper_program, 'call', path, interface, member, *args], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **self.env})
-        self.assertTrue(done.stdout.startswith('error '), (done.stdout, done.stderr))
-        name, _, text = done.stdout[len('error '):].strip().partition(': ')
+        said = self.run_helper('call', path, interface, member, *args, before=before)
+        self.assertTrue(said.startswith('error '), said)
+        name, _, text = said[len('error '):].strip().partition(': ')
         return name, text
+
+    def run_helper(self, *args, before=()):
+        """What it said, at its end."""
+        return subprocess.run([*before, self.helper_program, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True, timeout=DEADLINE, env={**os.environ, **self.env}).stdout
 
     def get(self, name, path=PATH, interface=MANAGER, before=()):
         status, answer, err = self.busctl('get-property', NAME, path, interface, name, before=before)

@@ -6,7 +6,10 @@ import signal
 import sys
 
 from bus import DEADLINE, MESSAGE, OK, main
-from dbus import CONFIG, DBus, DBusCase, MANAGER, NAME, PATH
+from calls import Caller
+from dbus import CLIENT, CONFIG, DBus, DBusCase, MANAGER, NAME, PATH
+
+BUSRTD_FAULTS = os.environ.get('BUSRTD_FAULTS', 'busrtd-faults')
 
 # Sets what systemd sets for the process that it starts.
 AS_SYSTEMD = "import os, sys; os.environ['SYSTEMD_EXEC_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])"
@@ -82,6 +85,28 @@ class Life(DBusCase):
         self.connected(broker, 'last')
         subscriber.wait_for('added .* last\n|resync')
         self.assertEqual(self.call('ListClients')[0][0][1], 'last')
+
+    def test_a_worker_that_stands_still_is_not_waited_for(self):
+        broker = self.managed(program=BUSRTD_FAULTS)
+        admin = Caller(broker.path(), 'admin')
+        self.addCleanup(admin.close)
+        path = self.call('GetClient', 's', 'admin')[0]
+        admin.begin('fault.stall', b'\x81\xa7seconds\x03')
+        timeout = ('org.freedesktop.DBus.Error.Timeout', 'the worker did not answer')
+        while self.try_client() != timeout:
+            pass
+        self.assertEqual(self.error('ListClients'), timeout)
+        self.assertEqual(self.error('GetAddress', path=path, interface=CLIENT), timeout)
+        self.assertEqual(self.get('NClients'), 1)  # needs no worker
+        while self.try_client() != ('', ''):
+            pass
+        self.assertEqual(len(self.call('ListClients')[0]), 1)
+
+    def try_client(self):
+        """The error, if there is one."""
+        done = self.run_helper('call', PATH, MANAGER, 'GetClient', 's', 'admin')
+        name, _, text = done.removeprefix('error ').strip().partition(': ')
+        return ('', '') if name == 'ok' else (name, text)
 
     def test_the_end_is_not_held_up(self):
         broker = self.managed()
