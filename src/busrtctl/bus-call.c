@@ -243,11 +243,10 @@ static int fail_method(const struct admin *admin, const struct bus_method *metho
 
 /* --- Calling --- */
 
-static int try_call(struct admin *admin, const struct bus_method *method, bool ask,
-                    sd_bus_message **ret, const char *types, va_list args)
+static int new_message(struct admin *admin, const struct bus_method *method, const char *types,
+                       va_list args, sd_bus_message **ret)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        pid_t agent;
         int r;
 
         r = sd_bus_message_new_method_call(
@@ -257,66 +256,54 @@ static int try_call(struct admin *admin, const struct bus_method *method, bool a
                 r = sd_bus_message_set_auto_start(m, 0);
         if (r >= 0 && types)
                 r = sd_bus_message_appendv(m, types, args);
-        if (r >= 0 && ask)
-                r = sd_bus_message_set_allow_interactive_authorization(m, 1);
-        if (r < 0)
-                return r;
-        agent = ask && !admin->user ? agent_start() : 0;
-        r = send_and_wait(
-                admin->bus, m,
-                ask ? MAX(PASSWORD_USEC, admin->settings.timeout) : admin->settings.timeout, ret);
-        agent_stop(agent);
+        if (r >= 0)
+                *ret = TAKE_PTR(m);
         return r;
 }
 
+/* Neither of root, nor by the user's own broker. */
 static bool may_ask(const struct admin *admin, const struct bus_method *method)
 {
-        return !method->silent && !admin->settings.no_ask_password && isatty(STDIN_FILENO);
+        return method->action && !method->silent && !admin->user &&
+               !admin->settings.no_ask_password && geteuid() != 0 && isatty(STDIN_FILENO);
 }
 
-/* First without a password: with an agent on the terminal only when polkit says that it wants one.
- */
-static int call(struct admin *admin, const struct bus_method *method, sd_bus_message **ret,
-                bool *ret_asked, const char *types, va_list args)
+/* Sends while somebody may be asked for a password, by an agent on this terminal. */
+static int send_with_agent(struct admin *admin, sd_bus_message *m, sd_bus_message **ret)
 {
-        sd_bus_message *reply = NULL;
-        va_list again;
-        int r;
+        pid_t agent;
+        int r = sd_bus_message_set_allow_interactive_authorization(m, 1);
 
-        va_copy(again, args);
-        r = try_call(admin, method, false, &reply, types, args);
-        if (r >= 0 && may_ask(admin, method) &&
-            sd_bus_message_is_method_error(reply, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) >
-                    0) {
-                reply = sd_bus_message_unref(reply);
-                *ret_asked = true;
-                r = try_call(admin, method, true, &reply, types, again);
-        }
-        va_end(again);
-        if (r >= 0)
-                *ret = reply;
+        if (r < 0)
+                return r;
+        agent = agent_start();
+        r = send_and_wait(admin->bus, m, MAX(PASSWORD_USEC, admin->settings.timeout), ret);
+        agent_stop(agent);
         return r;
 }
 
 int bus_call(struct admin *admin, const struct bus_method *method, sd_bus_message **ret,
              const char *types, ...)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        bool ask = may_ask(admin, method);
         const sd_bus_error *error;
-        bool asked = false;
         va_list args;
         int r;
 
         va_start(args, types);
-        r = call(admin, method, &reply, &asked, types, args);
+        r = new_message(admin, method, types, args, &m);
         va_end(args);
+        if (r >= 0)
+                r = ask ? send_with_agent(admin, m, &reply)
+                        : send_and_wait(admin->bus, m, admin->settings.timeout, &reply);
         if (r < 0)
                 return method->silent ? r : bus_fail_connection(admin, r);
         error = sd_bus_message_get_error(reply);
         if (error && method->silent)
                 return number_of(error);
         if (error)
-                return fail_method(admin, method, error, asked);
+                return fail_method(admin, method, error, ask);
         *ret = TAKE_PTR(reply);
         return 0;
 }

@@ -101,6 +101,21 @@ static const char how_to_start[] =
         "  systemctl start busrtd.socket   the system's, where it is installed\n"
         "  busrtd -B ./bus.sock            your own; then: busrtctl -s ./bus.sock ...\n";
 
+/* To the point where the options say which broker is meant. */
+static void print_how_to_start(const struct settings *settings)
+{
+        const char *instance = settings->instance;
+        _cleanup_free_ char *name = text_visible(instance ? instance : "");
+
+        if (!name || (!instance && settings->bus == BUS_AUTO))
+                (void)fputs(how_to_start, stderr);
+        else if (settings->bus != BUS_USER)
+                (void)fprintf(stderr, "To start it: systemctl start busrtd%s%s.socket\n",
+                              instance ? "@" : "", name);
+        else if (!instance)
+                (void)fputs("To start it: systemctl --user start busrtd.socket\n", stderr);
+}
+
 bool address_is_path(const char *address)
 {
         size_t len = strlen(address);
@@ -126,7 +141,7 @@ static void print_tried(const char *path, const char *origin)
 }
 
 /* No address was given and none of the usual ones is there. */
-static int fail_not_found(void)
+static int fail_not_found(const struct settings *settings)
 {
         const char *set = getenv("BUSRT_SOCKET");
         _cleanup_free_ char *user = NULL;
@@ -142,7 +157,7 @@ static int fail_not_found(void)
                 (void)fputs("  $XDG_RUNTIME_DIR/busrt/bus.sock: $XDG_RUNTIME_DIR is not set\n",
                             stderr);
         print_tried(SYSTEM_SOCKET, "");
-        (void)fputs(how_to_start, stderr);
+        print_how_to_start(settings);
         return EXIT_FAILURE;
 }
 
@@ -193,7 +208,7 @@ static bool fail_permission(const char *address)
         return true;
 }
 
-static int fail_unix(int error, const char *address)
+static int fail_unix(const struct settings *settings, int error, const char *address)
 {
         struct stat st;
 
@@ -208,7 +223,7 @@ static int fail_unix(int error, const char *address)
                               address);
         else
                 return fail(error, "cannot connect to %s", address);
-        (void)fputs(how_to_start, stderr);
+        print_how_to_start(settings);
         return EXIT_FAILURE;
 }
 
@@ -234,7 +249,8 @@ static int fail_refused_name(int error, const char *name)
 
 /* In the order in which it can go wrong: the file, the network, the handshake, the name, the rules.
  */
-static void print_failure(int error, const char *address, const char *name)
+static void print_failure(const struct settings *settings, int error, const char *address,
+                          const char *name)
 {
         _cleanup_free_ char *where = text_visible(address), *who = text_visible(name);
 
@@ -261,7 +277,7 @@ static void print_failure(int error, const char *address, const char *name)
                            "[IPV6]:PORT",
                            where);
         else if (address_is_path(address))
-                (void)fail_unix(error, where);
+                (void)fail_unix(settings, error, where);
         else if (error == ECONNREFUSED)
                 (void)fail(0, "no broker at %s: nobody listens there", where);
         else if (error == EHOSTUNREACH)
@@ -311,9 +327,9 @@ int connect_broker_after(const struct settings *settings, const char *tried, bus
         if (tried)
                 (void)fail(0, "%s", tried);
         if (!settings->address && r == -ENOENT)
-                (void)fail_not_found();
+                (void)fail_not_found(settings);
         else
-                print_failure(-r,
+                print_failure(settings, -r,
                               settings->address ? settings->address
                               : address         ? address
                                                 : SYSTEM_SOCKET,

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import stat
 import time
 import unittest
 
@@ -165,7 +164,8 @@ class SecondWay(BusCase):
         self.assertEqual(self.ok('-t', '300ms', '--user', 'log-level'), 'info\n')
 
     def test_no_broker_at_all(self):
-        no_broker = f'busrtctl: no broker at {self.socket}: there is no such file\nTo start one:\n'
+        no_broker = (f'busrtctl: no broker at {self.socket}: there is no such file\n'
+                     'To start it: systemctl --user start busrtd.socket\n$')
         self.fails('reload', says=f'^busrtctl: {ON_BUS}: there is no such bus\n{no_broker}')
         self.bus(GetNameOwner=('error', BUS + '.Error.NameHasNoOwner', 'none'))
         self.fails('reload', says=f'^busrtctl: {ON_BUS}: nobody has that name there\n{no_broker}')
@@ -176,18 +176,19 @@ class SecondWay(BusCase):
         self.fails('--user', '-i', 'a@b', 'reload', says=r'^busrtctl: org\.busrt1\.bus_a@b on the user\'s D-Bus: D-Bus '
                    f'has no names of that form\nbusrtctl: no broker at {self.runtime}/busrt/a@b/bus.sock')
 
-    @unittest.skipUnless(os.geteuid() == 0, 'only root can become somebody else')
+    def test_how_to_start_the_one_that_is_meant(self):
+        self.fails('--instance', 'no\x1b', 'info', says=r'\nTo start it: systemctl start busrtd@no\\x1b\.socket\n$')
+        self.fails('-s', self.socket, 'info', says=r'\nTo start one:\n.*\n  busrtd -B \./bus\.sock')
+
+    @unittest.skipUnless(os.geteuid() == 0 and tool.others_may_run_it(), 'only root can become somebody else')
     def test_who_is_not_let_by_the_socket_is_told_of_the_bus(self):
         self.user_broker()
         os.chmod(self.runtime, 0o755)
         os.chmod(self.socket, 0o777)
-        try:
-            self.fails('reload', preexec_fn=lambda: os.setuid(65534),
-                       says='not allowed: by its socket the broker lets root and its own user alone\nAs root it is allowed: '
-                       f'sudo busrtctl ...\nbusrtctl: others could be let by polkit, on D-Bus, but {ON_BUS}: there is no '
-                       'such bus\n$')
-        except PermissionError:
-            self.skipTest(f'{tool.BUSRTCTL} is not for others')
+        self.fails('reload', preexec_fn=tool.become_somebody,
+                   says='not allowed: by its socket the broker lets root and its own user alone\nAs root it is allowed: '
+                   f'sudo busrtctl ...\nbusrtctl: others could be let by polkit, on D-Bus, but {ON_BUS}: there is no such '
+                   'bus\n$')
 
 
 class ByDBus(BusCase):
@@ -278,64 +279,92 @@ class Refusals(BusCase):
                 self.fails(*args, says=rf'^busrtctl: {ON_BUS}: the broker does not know \w+: it is no busrtd, or an older one\n$')
 
 
+@unittest.skipUnless(tool.others_may_run_it(), 'the program is not for others')
 class Passwords(BusCase):
-    """On a terminal, an agent is there while polkit asks, and not a moment longer."""
+    """On a terminal, an agent is there while polkit may ask, and not a moment longer."""
 
     def setUp(self):
         super().setUp()
+        os.chmod(self.runtime, 0o755)
         self.bin = self.directory()
+        os.chmod(self.bin, 0o777)
+        self.started = os.path.join(self.bin, 'started')
+
+    def bus(self, **answers):
+        bus = super().bus(**answers)
+        os.chmod(self.address, 0o777)
+        return bus
 
     def agent(self, script):
         path = os.path.join(self.bin, 'pkttyagent')
         with open(path, 'w', encoding='utf-8') as file:
-            file.write('#!/bin/sh\n' + script)
-        os.chmod(path, stat.S_IRWXU)
+            file.write(f'#!/bin/sh\necho "$$ $*" > {self.started}.new && mv {self.started}.new {self.started}\n' + script)
+        os.chmod(path, 0o755)
 
-    def on_terminal(self, *args):
-        terminal = tool.Terminal('--system', *args, env=self.env(PATH=self.bin + ':' + os.environ['PATH']))
+    def on_terminal(self, *args, before=tool.become_somebody):
+        terminal = tool.Terminal('--system', *args, env=self.env(PATH=self.bin + ':' + os.environ['PATH']), before=before)
         self.addCleanup(terminal.close)
         return terminal
 
-    @staticmethod
-    def ask(call):
-        return ('',) if call.flags & MAY_ASK else CHALLENGE
+    def ask(self, call):
+        """Polkit, whose agent is there, and is given the right password."""
+        if not call.flags & MAY_ASK:
+            return CHALLENGE
+        return ('',) if os.path.exists(self.started) else DENIED
 
     def test_an_agent_asks(self):
-        started = os.path.join(self.bin, 'started')
-        self.agent(f'echo "$$ $*" > {started}.new && mv {started}.new {started}\neval "exec $2>&-"\n'
-                   'while :; do read -r line < /dev/tty || exit; done\n')
-        bus = self.bus(Reload=lambda call: self.ask(call) if os.path.exists(started) == bool(call.flags & MAY_ASK)
-                       else DENIED)
-        terminal = self.on_terminal('reload')
-        self.assertEqual(terminal.wait(), 0, terminal.screen)
-        self.assertEqual(bus.members().count('Reload'), 2)
-        with open(started, encoding='utf-8') as file:
-            pid, arguments = file.read().split(maxsplit=1)
-        self.assertRegex(arguments, r'^--notify-fd \d+ --fallback$')
-        self.assertRaises(ProcessLookupError, os.kill, int(pid), 0)
+        self.agent('eval "exec $2>&-"\nwhile :; do read -r line < /dev/tty || exit; done\n')
+        for args, (member, _) in CHANGES.items():
+            if args[0] == 'subscriptions':
+                continue
+            bus = self.bus(**{member.replace(' ', '__'): self.ask})
+            terminal = self.on_terminal(*args)
+            self.assertEqual(terminal.wait(), 0, terminal.screen)
+            self.assertEqual(bus.members().count(member), 1)
+            with open(self.started, encoding='utf-8') as file:
+                pid, arguments = file.read().split(maxsplit=1)
+            self.assertRegex(arguments, r'^--notify-fd \d+ --fallback$')
+            self.assertRaises(ProcessLookupError, os.kill, int(pid), 0)
+            os.unlink(self.started)
 
     def test_an_agent_that_is_missing(self):
-        bus = self.bus(Reload=CHALLENGE)
+        self.bus(Reload=CHALLENGE)
         self.agent('exit 1\n')
         terminal = self.on_terminal('reload')
         self.assertEqual(terminal.wait(), 1)
         self.assertIn(b'it takes the right org.busrt1.reload\r\nNobody asked for one: pkttyagent, or another agent of '
                       b"polkit's, is missing.", terminal.screen)
-        self.assertEqual(bus.members().count('Reload'), 2)
 
     def test_a_wrong_password(self):
-        self.bus(Reload=lambda call: DENIED if call.flags & MAY_ASK else CHALLENGE)
+        self.bus(Reload=DENIED)
         self.agent('exit 0\n')
         terminal = self.on_terminal('reload')
         self.assertEqual(terminal.wait(), 1)
-        self.assertIn(b'not allowed: it takes the right org.busrt1.reload', terminal.screen)
+        self.assertIn(b'not allowed: it takes the right org.busrt1.reload\r\nAs root it is allowed', terminal.screen)
 
     def test_not_where_it_is_not_wanted(self):
-        bus = self.bus(Reload=self.ask)
+        self.agent('exit 0\n')
+        self.bus(Reload=self.ask)
         terminal = self.on_terminal('--no-ask-password', 'reload')
         self.assertEqual(terminal.wait(), 1)
         self.assertIn(b'without --no-ask-password', terminal.screen)
-        self.assertEqual(bus.members().count('Reload'), 1)
+        self.assertFalse(os.path.exists(self.started))
+
+    def test_not_for_what_everybody_may(self):
+        self.agent('exit 0\n')
+        bus = self.bus()
+        for args in ('list',), ('show', 'b'), ('status',), ('config',), ('log-level',):
+            self.assertEqual(self.on_terminal(*args).wait(), 0, args)
+        self.assertEqual({call.flags & MAY_ASK for call in bus.calls}, {0})
+        self.assertFalse(os.path.exists(self.started))
+
+    @unittest.skipUnless(os.geteuid() == 0, 'only root is root')
+    def test_not_of_root(self):
+        self.agent('exit 0\n')
+        bus = self.bus()
+        self.assertEqual(self.on_terminal('reload', before=None).wait(), 0)
+        self.assertEqual({call.flags & MAY_ASK for call in bus.calls}, {0})
+        self.assertFalse(os.path.exists(self.started))
 
 
 class StrangeAnswers(BusCase):

@@ -18,6 +18,7 @@ import time
 import bus
 from bus import DEADLINE, MESSAGE, OK, SUBSCRIBE, Reader, remaining
 
+NOBODY = 65534
 BUSRTCTL = os.environ.get('BUSRTCTL', 'busrtctl')
 
 
@@ -69,11 +70,13 @@ class Running:
 
 
 class Terminal:
-    """One on a terminal: screen is all that it has written there. size: (lines, columns)."""
+    """One on a terminal: screen is all that it has written there. size: (lines, columns). before: run first."""
 
-    def __init__(self, *args, env=None, stdin=None, size=None):
+    def __init__(self, *args, env=None, stdin=None, size=None, before=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            if before:
+                before()
             if size:
                 termios.tcsetwinsize(0, size)
             if stdin is not None:
@@ -172,6 +175,19 @@ def drop_root():
     libc = ctypes.CDLL(None)
     for capability in 1, 2:  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         libc.prctl(24, capability, 0, 0, 0)
+
+
+def become_somebody():
+    """To be called before exec: a user who is not root."""
+    if os.geteuid() == 0:
+        os.setuid(NOBODY)
+
+
+def others_may_run_it():
+    try:
+        return subprocess.run([BUSRTCTL, '--version'], preexec_fn=become_somebody, capture_output=True).returncode == 0
+    except PermissionError:
+        return False
 
 
 class TestCase(bus.TestCase):
