@@ -27,7 +27,7 @@ static void tell_missing(struct bus *b, const char *why)
                 message_bus_lost(&record, b->name, why);
                 b->state = BUS_LOST;
         } else if (b->state == BUS_STARTING) {
-                message_bus_missing(&record, b->name, why);
+                message_bus_missing(&record, b->name, why, b->address != NULL);
                 b->state = BUS_MISSING;
         } else
                 return;

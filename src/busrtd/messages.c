@@ -389,13 +389,14 @@ void message_listener_failed(struct log_record *ret, enum transport_kind kind, c
 
 /* --- Administration --- */
 
-void message_bus_missing(struct log_record *ret, const char *name, const char *why)
+void message_bus_missing(struct log_record *ret, const char *name, const char *why,
+                         bool tried_again)
 {
         char visible[256];
 
-        say(ret, LOG_INFO, ID_BUS_MISSING,
-            "%s is not on D-Bus (%s): all else works, and it is taken as soon as it can be", name,
-            text_visible(why, visible, sizeof(visible)));
+        say(ret, LOG_INFO, ID_BUS_MISSING, "%s is not on D-Bus (%s): all else works%s", name,
+            text_visible(why, visible, sizeof(visible)),
+            tried_again ? ", and it is taken as soon as it can be" : "");
         set_reason(ret, why);
 }
 

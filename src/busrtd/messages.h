@@ -48,7 +48,8 @@ void message_listener_failed(struct log_record *ret, enum transport_kind kind, c
                              const char *why);
 
 /* org.busrt1 on D-Bus: not there at the start, taken (again), lost. why: a phrase. */
-void message_bus_missing(struct log_record *ret, const char *name, const char *why);
+void message_bus_missing(struct log_record *ret, const char *name, const char *why,
+                         bool tried_again);
 void message_bus_taken(struct log_record *ret, const char *name);
 void message_bus_lost(struct log_record *ret, const char *name, const char *why);
 

@@ -131,7 +131,7 @@ static void check_administration(void)
                 .action = "a", .what = "do it", .client = "", .sender = ":1.1"};
         struct log_record r;
 
-        message_bus_missing(&r, "org.busrt1", "because"), check(&r);
+        message_bus_missing(&r, "org.busrt1", "because", true), check(&r);
         message_bus_taken(&r, "org.busrt1"), check(&r);
         message_bus_lost(&r, "org.busrt1", "because"), check(&r);
         message_denied(&r, &request, "because"), check(&r);
