@@ -10,9 +10,9 @@ from bus import ACK, MESSAGE, Client  # noqa: E402
 
 
 class Error(Exception):
-    def __init__(self, code, text):
+    def __init__(self, number, code, text):
         super().__init__(f'{code}: {text}')
-        self.code, self.text = code, text
+        self.number, self.code, self.text = number, code, text
 
 
 class Caller(Client):
@@ -40,7 +40,7 @@ class Caller(Client):
             if kind != ACK and sender == '.broker' and payload[0] in (0x11, 0x12):
                 number = struct.unpack_from('<I', payload, 1)[0]
                 if payload[0] == 0x12:
-                    raise Error(struct.unpack_from('<h', payload, 5)[0], payload[7:].decode())
+                    raise Error(number, struct.unpack_from('<h', payload, 5)[0], payload[7:].decode())
                 return number, mp.unpack(payload[5:])
 
     def call(self, method, **params):

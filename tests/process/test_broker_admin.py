@@ -212,6 +212,23 @@ class BrokerAdmin(TestCase):
         self.assertGreaterEqual(answers.count(OK), 8)
         self.assertEqual(self.admin.call('log.level'), {'level': 'info'})
 
+    def test_each_of_many_calls_has_one_reply(self):
+        broker = self.started()
+        methods = 'status', 'client.get', 'config.get', 'test', 'log.level', 'client.disconnect', 'stats.reset', 'nope'
+        callers = [self.caller(broker, f'caller{i}') for i in range(6)]
+        for i in range(100):
+            for caller in callers:
+                caller.begin(methods[i % len(methods)])
+        for caller in callers:
+            answered = []
+            for _ in range(100):
+                try:
+                    answered.append(caller.reply()[0])
+                except Error as error:
+                    answered.append(error.number)
+            self.assertEqual(sorted(answered), list(range(1, 101)))
+        self.assertEqual(self.admin.call('log.level'), {'level': 'info'})
+
     # --- Who may ---
 
     def test_another_user_is_refused_and_that_is_told(self):
