@@ -31,7 +31,14 @@ bool errand_is_record(enum errand_kind kind)
 
 static size_t *counter_of(struct errands *e, enum errand_kind kind)
 {
-        return errand_is_record(kind) ? &e->n_records : &e->n_calls;
+        switch (kind) {
+        case ERRAND_DENIED:
+                return &e->n_denied;
+        case ERRAND_GRANTED:
+                return &e->n_granted;
+        default:
+                return &e->n_calls;
+        }
 }
 
 /* With the lock. */
@@ -40,8 +47,10 @@ static bool has_room(const struct errands *e, enum errand_kind kind, uint64_t se
         const struct errand *errand;
         size_t n = 0;
 
-        if (errand_is_record(kind))
-                return e->n_records < ERRAND_RECORDS_MAX;
+        if (kind == ERRAND_DENIED)
+                return e->n_denied < ERRAND_DENIED_MAX;
+        if (kind == ERRAND_GRANTED)
+                return e->n_granted < ERRAND_GRANTED_MAX;
         if (e->n_calls >= ERRAND_CALLS_MAX)
                 return false;
         STAILQ_FOREACH (errand, &e->list, link)

@@ -17,8 +17,10 @@
 /* Calls that wait for their answer, of all and of one session. */
 #define ERRAND_CALLS_MAX 64
 #define ERRAND_CALLS_MAX_ONE 8
-/* Records that wait to be told. */
-#define ERRAND_RECORDS_MAX 256
+/* Records that wait to be told, of each kind: those who are refused take no room of those who may.
+ */
+#define ERRAND_DENIED_MAX 256
+#define ERRAND_GRANTED_MAX 64
 
 enum errand_kind {
         /* calls */
@@ -57,7 +59,7 @@ bool errand_is_record(enum errand_kind kind);
 struct errands {
         pthread_mutex_t lock;
         STAILQ_HEAD(, errand) list;
-        size_t n_calls, n_records;
+        size_t n_calls, n_denied, n_granted;
         bool missed; /* a record found no room */
         int fd;
 };
