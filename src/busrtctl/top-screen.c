@@ -59,7 +59,38 @@ struct screen {
         sigset_t signals; /* as they were blocked before */
 };
 
-/* The handlers of ncurses draw: they may run where nothing else draws, in ppoll() alone. */
+static volatile sig_atomic_t suspend_is_asked;
+
+static void on_suspend(int number)
+{
+        suspend_is_asked = 1;
+}
+
+static void set_suspend_handler(void (*handler)(int number))
+{
+        struct sigaction action = {.sa_handler = handler};
+
+        (void)sigemptyset(&action.sa_mask);
+        (void)sigaction(SIGTSTP, &action, NULL);
+}
+
+/* The screen is left before this program stops, and drawn when it goes on. */
+static void suspend(const struct screen *screen)
+{
+        sigset_t held;
+
+        suspend_is_asked = 0;
+        (void)endwin();
+        set_suspend_handler(SIG_DFL);
+        (void)raise(SIGTSTP);
+        (void)sigprocmask(SIG_SETMASK, &screen->signals, &held); /* stops here */
+        (void)sigprocmask(SIG_SETMASK, &held, NULL);
+        set_suspend_handler(on_suspend);
+        (void)refresh();
+}
+
+/* They are looked after where nothing is drawn, in ppoll() alone. The handler that ncurses has for
+ * SIGTSTP draws, which a handler may not. */
 static void hold_signals(struct screen *screen)
 {
         sigset_t held;
@@ -68,6 +99,7 @@ static void hold_signals(struct screen *screen)
         (void)sigaddset(&held, SIGTSTP);
         (void)sigaddset(&held, SIGWINCH);
         (void)sigprocmask(SIG_BLOCK, &held, &screen->signals);
+        set_suspend_handler(on_suspend);
 }
 
 /* What cannot be kept is said on the screen, and drawn over: better than no screen. */
@@ -123,6 +155,7 @@ static void close_screen(struct screen *screen)
 {
         leave_screen();
         if (screen->screen) {
+                set_suspend_handler(SIG_DFL);
                 delscreen(screen->screen);
                 (void)sigprocmask(SIG_SETMASK, &screen->signals, NULL);
         }
@@ -329,6 +362,8 @@ static int wait_for_keys(struct top *top, struct admin *admin, const struct scre
                 now = top->paused ? TICK_USEC : MIN(end - now, (uint64_t)TICK_USEC);
                 span.tv_nsec = (long)now * 1000;
                 (void)ppoll(fds, ARRAY_SIZE(fds), &span, &screen->signals);
+                if (suspend_is_asked)
+                        suspend(screen);
                 if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL))
                         return -EPIPE;
                 take_keys(top);
