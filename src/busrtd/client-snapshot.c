@@ -4,6 +4,7 @@
 
 #include "basic/macro.h"
 #include "busrtd/client-snapshot.h"
+#include "busrtd/text.h"
 
 #define CHUNK_SIZE ((size_t)64 * 1024)
 /* What one message of D-Bus may well hold. */
@@ -184,6 +185,16 @@ static void on_worker(struct engine *engine, void *userdata)
 
 /* --- On the main thread --- */
 
+/* One text that libsystemd refuses would spoil the whole answer. The copies are the snapshot's own.
+ */
+static void suit_dbus(struct client_snapshot *s)
+{
+        for (size_t i = 0; i < s->n_clients; i++)
+                text_suit_dbus((char *)s->clients[i].name);
+        for (size_t i = 0; i < s->n_texts; i++)
+                text_suit_dbus((char *)s->texts[i].text);
+}
+
 static int compare_names(const void *a, const void *b)
 {
         return strcmp(((const struct engine_client_info *)a)->name,
@@ -229,6 +240,7 @@ static int take(struct engine *engine, struct visit *v, uint64_t timeout,
                 r = v->error;
         if (r < 0)
                 return r;
+        suit_dbus(&s);
         if (s.n_texts)
                 qsort_r(s.texts, s.n_texts, sizeof(*s.texts), compare_texts, &s);
         *ret = s;

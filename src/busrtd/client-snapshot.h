@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the engine knows about clients, copied: the worker is held up while the copy is made, and
- * not while somebody sorts it or sends it away. `.broker` is never in it.
+ * not while somebody sorts it or sends it away. `.broker` is never in it. Names and masks are
+ * as text_suit_dbus() leaves them.
  */
 #pragma once
 

@@ -26,12 +26,22 @@ static bool is_disturbing(const uint8_t *p)
                (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
 }
 
+/* Code points that are kept free of characters: U+FDD0 to U+FDEF, and the last two of each plane. p
+ * is valid UTF-8. */
+static bool is_noncharacter(const uint8_t *p)
+{
+        if (p[0] == 0xef)
+                return (p[1] == 0xb7 && p[2] >= 0x90 && p[2] <= 0xaf) ||
+                       (p[1] == 0xbf && p[2] >= 0xbe);
+        return p[0] >= 0xf0 && (p[1] & 0x0f) == 0x0f && p[2] == 0xbf && p[3] >= 0xbe;
+}
+
 static bool is_plain(const char *text)
 {
         if (!utf8_is_valid(text, strlen(text)))
                 return false;
         for (const uint8_t *p = (const uint8_t *)text; *p; p++)
-                if (is_disturbing(p))
+                if (is_disturbing(p) || is_noncharacter(p))
                         return false;
         return true;
 }
@@ -88,7 +98,27 @@ const char *text_visible(const char *text, char *out, size_t size)
 
 const char *text_utf8(const char *text, char *out, size_t size)
 {
-        return write_text(text, utf8_is_valid(text, strlen(text)), out, size);
+        bool is_utf8 = utf8_is_valid(text, strlen(text));
+
+        write_text(text, is_utf8, out, size);
+        if (is_utf8)
+                text_suit_dbus(out);
+        return out;
+}
+
+void text_suit_dbus(char *text)
+{
+        const char *from = text;
+        char *to = text;
+
+        while (*from)
+                if (is_noncharacter((const uint8_t *)from)) {
+                        from += *(const uint8_t *)from < 0xf0 ? 3 : 4;
+                        memcpy(to, "\xef\xbf\xbd", 3);
+                        to += 3;
+                } else
+                        *to++ = *from++;
+        *to = '\0';
 }
 
 const char *text_bytes(uint64_t n, char out[TEXT_NUMBER_MAX])

@@ -70,6 +70,26 @@ class Reading(DBusCase):
             error, _ = self.error('GetAddress', path=f'/org/busrt1/client/{name}', interface=CLIENT)
             self.assertEqual(error, 'org.freedesktop.DBus.Error.UnknownObject', name)
 
+    def test_a_name_that_libsystemd_refuses(self):
+        broker = self.managed()
+        subscriber = self.subscriber()
+        client, second = self.connected(broker, 'x\ufffe'), self.connected(broker, 'x\ufffe%%\U0001ffff')
+        self.assertEqual(client.acked(SUBSCRIBE, 'a/\ufdd0'.encode()), OK)
+        self.connected(broker, 'y')
+        shown, second_shown = 'x\ufffd', 'x\ufffd%%\ufffd'
+        rows = self.call('ListClients')[0]
+        self.assertEqual([(row[1], row[4]) for row in rows], [(shown, ''), (second_shown, shown), ('y', '')])
+        subscriber.wait_for(f'added .* {shown}\n')
+        subscriber.wait_for('added .* y\n')
+        self.assertEqual(self.call('ListSubscriptions', 's', '')[0][1], [shown, 'a/\ufffd', False])
+        properties = self.get_all(rows[0][-1], CLIENT)
+        self.assertEqual((properties['Name'], properties['Secondaries']), (shown, [second_shown]))
+        self.call_at(rows[0][-1], CLIENT, 'Disconnect')
+        with self.assertRaises(EOFError):
+            while True:
+                client.receive()
+        second.close()
+
     def test_objects_are_listed(self):
         broker = self.managed()
         clients = [self.connected(broker, name) for name in ('b', 'a')]

@@ -2,6 +2,7 @@
 /* Untrusted text comes out harmless in room of any size; sizes and times read well. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,30 @@ static void test_dbus_gets_utf8(void **state)
         assert_int_equal(out[0], 'a');
 }
 
+static void test_noncharacters_are_not_for_dbus(void **state)
+{
+        static const char *const refused[] = {
+                "\xef\xb7\x90",     "\xef\xb7\xaf",     "\xef\xbf\xbe",    "\xef\xbf\xbf",
+                "\xf0\x9f\xbf\xbe", "\xf0\xaf\xbf\xbf", "\xf4\x8f\xbf\xbf"};
+        static const char *const taken[] = {
+                "\xef\xb7\x8f",     "\xef\xb7\xb0",     "\xef\xbf\xbd",     "\xee\xbf\xbe",
+                "\xf0\x9f\xbf\xbd", "\xf0\x9e\xbf\xbe", "\xf0\x9f\xbe\xbe", "\xe2\x80\xae"};
+        char out[64];
+
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+                char text[16];
+
+                assert_true(utf8_is_valid(refused[i], strlen(refused[i])));
+                (void)snprintf(text, sizeof(text), "a%sb%s", refused[i], refused[i]);
+                assert_string_equal(text_utf8(text, out, sizeof(out)), "a\xef\xbf\xbd"
+                                                                       "b\xef\xbf\xbd");
+                for (const char *c = text_visible(text, out, sizeof(out)); *c; c++)
+                        assert_in_range(*c, 0x20, 0x7e);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+                assert_string_equal(text_utf8(taken[i], out, sizeof(out)), taken[i]);
+}
+
 static void test_any_room_is_enough(void **state)
 {
         static const char *const texts[] = {"abcdefghijklmnop",
@@ -116,6 +141,7 @@ int main(void)
                 cmocka_unit_test(test_plain_text_stays),
                 cmocka_unit_test(test_what_disturbs_is_written_out),
                 cmocka_unit_test(test_dbus_gets_utf8),
+                cmocka_unit_test(test_noncharacters_are_not_for_dbus),
                 cmocka_unit_test(test_any_room_is_enough),
                 cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_times),
