@@ -19,10 +19,12 @@
 #define AUTHORITY_INTERFACE "org.freedesktop.PolicyKit1.Authority"
 #define ALLOW_INTERACTION 1U
 
-/* So that nobody can take all. */
-#define QUERIES_MAX 128 /* D-Bus lets one connection watch 512 */
+/* So that nobody can take all. Until D-Bus has said whose a query is, it may be root's: so there is
+ * room for more than a user can have there (256 connections, 16 of each). */
+#define QUERIES_MAX 8192
 #define QUERIES_PER_SENDER_MAX 16
-#define QUERIES_PER_USER_MAX 32 /* at polkit */
+#define QUERIES_AT_POLKIT_MAX 128 /* D-Bus lets one connection watch 512 */
+#define QUERIES_PER_USER_MAX 32   /* at polkit */
 
 #define PATIENCE (25 * NSEC_PER_SEC)
 #define PATIENCE_FOR_PEOPLE (300 * NSEC_PER_SEC) /* who are asked for a password */
@@ -60,7 +62,7 @@ struct polkit {
         bool ask;
         const char *bus_name;
         uint64_t next_number;
-        size_t n_queries;
+        size_t n_queries, n_at_polkit;
         LIST_HEAD(query_list, query) queries;
 };
 
@@ -84,6 +86,8 @@ static struct query *query_free(struct query *q)
                 return NULL;
         LIST_REMOVE(q, link);
         q->polkit->n_queries--;
+        if (q->at_polkit)
+                q->polkit->n_at_polkit--;
         sd_bus_slot_unref(q->call);
         sd_bus_slot_unref(q->watch);
         sd_bus_message_unref(q->message);
@@ -168,6 +172,21 @@ static int on_authorization(sd_bus_message *m, void *userdata, sd_bus_error *err
         return 1;
 }
 
+static int on_sender_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        struct query *q = userdata;
+
+        query_cancel(q);
+        query_free(q);
+        return 0;
+}
+
+/* If not, it ends by its answers alone. */
+static int on_watched(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return 1;
+}
+
 static int query_ask_polkit(struct query *q)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -184,13 +203,20 @@ static int query_ask_polkit(struct query *q)
                                           sd_bus_message_get_sender(q->message), q->action, 2,
                                           "bus", q->polkit->bus_name, "client", q->client,
                                           people ? ALLOW_INTERACTION : 0, id);
+        /* Whoever has gone before that is not known to polkit, either. */
+        if (r >= 0)
+                r = bus_peer_watch(sd_bus_message_get_bus(q->message),
+                                   sd_bus_message_get_sender(q->message), on_sender_gone,
+                                   on_watched, q, &q->watch);
         if (r >= 0)
                 r = sd_bus_call_async(sd_bus_message_get_bus(q->message), &q->call, m,
                                       on_authorization, q,
                                       (people ? PATIENCE_FOR_PEOPLE : PATIENCE) / NSEC_PER_USEC);
-        if (r >= 0)
-                q->at_polkit = true;
-        return r;
+        if (r < 0)
+                return r;
+        q->at_polkit = true;
+        q->polkit->n_at_polkit++;
+        return 0;
 }
 
 static size_t count_at_polkit(const struct polkit *polkit, uid_t uid)
@@ -216,6 +242,8 @@ static void query_judge(struct query *q)
                 query_finish(q, ANSWER_NO, "only the broker's own user may");
         else if (count_at_polkit(q->polkit, q->uid) >= QUERIES_PER_USER_MAX)
                 query_finish(q, ANSWER_NO, "this user has too many questions open at polkit");
+        else if (q->polkit->n_at_polkit >= QUERIES_AT_POLKIT_MAX)
+                query_finish(q, ANSWER_NO, "too many questions are open at polkit");
         else if (query_ask_polkit(q) < 0)
                 query_finish(q, ANSWER_NO, "polkit cannot be asked");
 }
@@ -236,21 +264,6 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error
                 query_judge(q);
         else
                 query_finish(q, ANSWER_NO, "D-Bus does not say whose call it is");
-        return 1;
-}
-
-static int on_sender_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        struct query *q = userdata;
-
-        query_cancel(q);
-        query_free(q);
-        return 0;
-}
-
-/* If not, it ends by its answers alone. */
-static int on_watched(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
         return 1;
 }
 
@@ -303,7 +316,6 @@ static int query_start(struct polkit *polkit, sd_bus_message *m, sd_bus_message_
                        void *userdata, const struct polkit_request *request, sd_bus_error *error)
 {
         const char *sender = sd_bus_message_get_sender(m);
-        sd_bus *bus = sd_bus_message_get_bus(m);
         struct query *q;
         int r;
 
@@ -316,9 +328,8 @@ static int query_start(struct polkit *polkit, sd_bus_message *m, sd_bus_message_
         r = query_new(polkit, m, handler, userdata, request, &q);
         if (r < 0)
                 return r;
-        r = bus_peer_watch(bus, sender, on_sender_gone, on_watched, q, &q->watch);
-        if (r >= 0)
-                r = bus_peer_ask_credentials(bus, sender, on_credentials, q, &q->call);
+        r = bus_peer_ask_credentials(sd_bus_message_get_bus(m), sender, on_credentials, q,
+                                     &q->call);
         if (r < 0)
                 query_free(q);
         return r < 0 ? r : 0;

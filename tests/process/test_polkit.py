@@ -241,6 +241,21 @@ class Polkit(PolkitCase):
         authority.wait_for('check', 33)
         helper.close()
 
+    def test_nobody_keeps_root_from_its_turn(self):
+        broker = self.managed()
+        self.authority('silent')
+        broker.signal(signal.SIGSTOP)
+        try:
+            # All of them come before D-Bus says whose the first is.
+            for _ in range(12):
+                self.helper('deaf', '16', 'Reload', before=AS_STRANGER).wait_for('sent')
+            self.assertEqual(self.busctl('list')[0], 0)
+            self.helper('deaf', '1', 'ResetStatistics').wait_for('sent')
+            self.assertEqual(self.busctl('list')[0], 0)
+        finally:
+            broker.signal(signal.SIGCONT)
+        broker.log.wait_for('user 0, process .* was let set all counters to zero')
+
     def test_denials_do_not_flood_the_log(self):
         broker = self.managed()
         self.authority('no')
