@@ -40,7 +40,7 @@ static int get_target(sd_bus *bus, const char *path, const char *interface, cons
 {
         const struct bus *b = userdata;
 
-        return sd_bus_message_append(reply, "s", target_word(log_target(b->control->log)));
+        return sd_bus_message_append(reply, "s", target_word(log_get_target(b->control->log)));
 }
 
 static int get_identifier(sd_bus *bus, const char *path, const char *interface,
@@ -77,7 +77,7 @@ static int set_level(struct bus *b, sd_bus_message *m, const char *word, sd_bus_
 
 static int set_target(struct bus *b, sd_bus_message *m, const char *word, sd_bus_error *error)
 {
-        const char *now = target_word(log_target(b->control->log));
+        const char *now = target_word(log_get_target(b->control->log));
 
         if (strcmp(word, now) == 0)
                 return sd_bus_reply_method_return(m, NULL);

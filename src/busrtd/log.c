@@ -218,11 +218,6 @@ int log_max_priority(const struct log *log)
         return log->max_priority;
 }
 
-enum log_target log_target(const struct log *log)
-{
-        return log->sink.target;
-}
-
 bool log_wants(const struct log *log, int priority)
 {
         return priority <= log->max_priority;

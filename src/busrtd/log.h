@@ -54,7 +54,6 @@ struct log;
 /* Records of a priority above `max_priority` (a larger number) are ignored. They are kept back
  * until log_release(). */
 int log_new(enum log_target target, int max_priority, struct log **ret);
-enum log_target log_get_target(const struct log *log);
 /* Lets records out. discard: of those that were kept back until now, only warnings and worse. */
 void log_release(struct log *log, bool discard);
 /* Gives what is in the ring one second to go out. Returns NULL. */
@@ -63,7 +62,7 @@ struct log *log_free(struct log *log);
 /* From the thread that submits. */
 void log_set_max_priority(struct log *log, int max_priority);
 int log_max_priority(const struct log *log);
-enum log_target log_target(const struct log *log);
+enum log_target log_get_target(const struct log *log);
 
 bool log_wants(const struct log *log, int priority);
 void log_submit(struct log *log, const struct log_record *record);
