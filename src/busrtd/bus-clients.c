@@ -59,12 +59,12 @@ static void answer_first(struct bus_clients *c)
         free_first(c, &c->serving);
 }
 
-static void fail_all(struct bus_clients *c, int r)
+static void fail_all(struct bus_clients *c, int failure)
 {
         while (!STAILQ_EMPTY(&c->waiting)) {
                 _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+                int r = bus_fail(failure, &error);
 
-                r = bus_fail(r, &error);
                 (void)sd_bus_reply_method_errno(STAILQ_FIRST(&c->waiting)->message, r, &error);
                 free_first(c, &c->waiting);
         }
