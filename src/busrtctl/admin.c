@@ -262,14 +262,33 @@ void admin_clients_done(struct admin_clients *clients)
         *clients = (struct admin_clients){0};
 }
 
+/* A client may have called itself "#5", so that another is taken for it. */
+static int check_meaning(struct admin *admin, const char *name)
+{
+        _cleanup_(admin_clients_done) struct admin_clients clients = {0};
+        uint64_t id;
+        int r;
+
+        if (!admin_name_is_id(name, &id))
+                return 0;
+        r = admin_list_clients(admin, &clients);
+        for (size_t i = 0; r >= 0 && i < clients.n; i++)
+                if (strcmp(clients.clients[i].name, name) == 0 && clients.clients[i].id != id)
+                        r = -fail(0,
+                                  "\"%s\" could be two: it is the name of client #%llu, too, which "
+                                  "is to be given as that; the other by its name",
+                                  name, (unsigned long long)clients.clients[i].id);
+        return r;
+}
+
 int admin_get_client(struct admin *admin, const char *name, struct admin_client_details *ret)
 {
         _cleanup_(admin_memory_freep) struct admin_memory *memory = memory_new();
         struct admin_client_details details;
-        int r;
+        int r = memory ? check_meaning(admin, name) : -EXIT_FAILURE;
 
         admin_details_init(&details);
-        r = memory ? admin->way->get_client(admin, name, memory, &details) : -EXIT_FAILURE;
+        r = r < 0 ? r : admin->way->get_client(admin, name, memory, &details);
         if (r < 0)
                 return r;
         sort_words(details.secondaries);
@@ -290,9 +309,10 @@ int admin_list_subscriptions(struct admin *admin, const char *name, struct admin
 {
         _cleanup_(admin_memory_freep) struct admin_memory *memory = memory_new();
         struct admin_subscriptions subscriptions = {0};
-        int r = memory ? admin->way->list_subscriptions(admin, name, memory, &subscriptions)
-                       : -EXIT_FAILURE;
+        int r = !memory ? -EXIT_FAILURE : name ? check_meaning(admin, name) : 0;
 
+        if (r >= 0)
+                r = admin->way->list_subscriptions(admin, name, memory, &subscriptions);
         if (r < 0)
                 return r;
         sort(subscriptions.subscriptions, subscriptions.n, sizeof(*subscriptions.subscriptions),
@@ -350,7 +370,9 @@ void admin_settings_done(struct admin_settings *settings)
 
 int admin_disconnect(struct admin *admin, const char *name)
 {
-        return admin->way->disconnect(admin, name);
+        int r = check_meaning(admin, name);
+
+        return r < 0 ? r : admin->way->disconnect(admin, name);
 }
 
 int admin_reload(struct admin *admin)

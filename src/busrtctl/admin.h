@@ -57,8 +57,8 @@ struct admin_clients {
 int admin_list_clients(struct admin *admin, struct admin_clients *ret);
 void admin_clients_done(struct admin_clients *clients);
 
-/* One client in full, by its name; or by its id, where the name is "#ID". "No such client" is told
- * as any other failure is. */
+/* One client in full, by its name; or by its id, where the name is "#ID": refused where that is the
+ * name of another. "No such client" is told as any other failure is. */
 struct admin_client_details {
         struct admin_client client;
         const char *unit;    /* systemd's, of its process; "" where not known */

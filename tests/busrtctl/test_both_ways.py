@@ -115,6 +115,18 @@ class BothWays(dbus.DBusCase):
             self.assertNotIn(victim, [client['name'] for client in self.json(way, 'list')])
             self.assertEqual(self.ok(way, 'reset-statistics'), '')
 
+    def test_nobody_is_taken_for_another(self):
+        number = self.json(self.ways[0], 'show', 'plc.1')['id']
+        name = f'#{number}'
+        self.connected(self.bus, name)
+        liar = next(client['id'] for client in self.json(self.ways[0], 'list') if client['name'] == name)
+        for verb in 'disconnect', 'show', 'subscriptions':
+            self.assertEqual(self.each(lambda way, verb=verb: self.ctl(way, verb, name)),
+                             (1, b'', f'busrtctl: "{name}" could be two: it is the name of client #{liar}, too, which is to be '
+                              'given as that; the other by its name\n'))
+        self.assertEqual(self.ok(self.ways[1], 'disconnect', f'#{liar}'), '')
+        self.assertEqual(self.json(self.ways[0], 'show', name)['name'], 'plc.1')
+
     def test_who_comes_and_the_end_are_seen(self):
         watches = [tool.Running(*way, 'monitor', env=self.env) for way in self.ways]
         for watch in watches:
