@@ -138,6 +138,9 @@ static int open_connection(struct bus *b)
                 r = sd_bus_set_bus_client(b->connection, true);
         if (r >= 0)
                 r = sd_bus_set_watch_bind(b->connection, true);
+        /* Descriptors that come with a call, wanted or not, would be ours as long as it waits. */
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(b->connection, false);
         if (r >= 0)
                 r = sd_bus_add_filter(b->connection, NULL, on_message, b);
         if (r >= 0)

@@ -279,6 +279,8 @@ static void try_call(sd_bus *bus, char **args)
         check(sd_bus_message_new_method_call(bus, &m, NAME, args[0], args[1], args[2]), "message");
         if (args[3] && args[3][0] == 't')
                 check(sd_bus_message_append(m, "t", strtoull(args[4], NULL, 10)), "number");
+        else if (args[3] && args[3][0] == 'h')
+                check(sd_bus_message_append(m, "h", atoi(args[4])), "descriptor");
         else if (args[3])
                 check(sd_bus_message_append(m, "s", args[4]), "text");
         if (sd_bus_call(bus, m, 0, &error, NULL) < 0)

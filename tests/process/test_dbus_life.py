@@ -155,6 +155,10 @@ class Life(DBusCase):
 
 
 class Load(DBusCase):
+    def test_nobody_s_descriptors_are_taken(self):
+        self.managed()
+        self.assertEqual(self.error('Reload', 'h', '0')[0], 'org.freedesktop.DBus.Error.NotSupported')  # by D-Bus itself
+
     def test_a_flood_of_calls(self):
         broker = self.managed()
         clients = [self.connected(broker, f'c{i}') for i in range(500)]
