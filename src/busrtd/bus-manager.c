@@ -254,11 +254,11 @@ static int reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         if (r <= 0)
                 return r < 0 ? r : 1;
-        polkit_tell_granted(b->polkit, &request);
         r = control_reload(b->control, why);
         if (r < 0)
                 return sd_bus_error_set(error, BUS_ERROR_RELOAD_FAILED,
                                         text_visible(why, visible, sizeof(visible)));
+        polkit_tell_granted(b->polkit, &request);
         return sd_bus_reply_method_return(m, NULL);
 }
 

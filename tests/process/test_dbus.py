@@ -335,6 +335,7 @@ class Telling(DBusCase):
         self.assertEqual(self.get('QueueFrames'), 200)
         broker.signal(signal.SIGHUP)
         broker.log.wait_for('configuration not reloaded', 2)
+        self.assertEqual(broker.log.text.count('was let reload'), 1)  # what was refused has changed nothing
 
 
 def interface_of(xml, name):
