@@ -110,7 +110,7 @@ static int get_name(sd_bus *bus, const char *path, const char *interface, const 
 static int get_kind(sd_bus *bus, const char *path, const char *interface, const char *property,
                     sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-        return sd_bus_message_append(reply, "s", bus_client_kind(found(userdata)));
+        return sd_bus_message_append(reply, "s", transport_kind_name(found(userdata)->kind));
 }
 
 static int get_listener(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -232,11 +232,6 @@ static int disconnect(sd_bus_message *m, void *userdata, sd_bus_error *error)
 }
 
 /* --- Shared with the manager --- */
-
-const char *bus_client_kind(const struct engine_client_info *info)
-{
-        return info->kind == TRANSPORT_TCP ? "tcp" : "local_ipc";
-}
 
 int bus_disconnect_client(struct bus *b, sd_bus_message *m, const struct engine_client_info *info,
                           sd_bus_message_handler_t handler, sd_bus_error *error)

@@ -69,8 +69,6 @@ int bus_fail(int r, sd_bus_error *error);
 int bus_fail_no_client(const char *name, sd_bus_error *error);
 
 #define BUS_NAME_SIZE 1025 /* of a client's name, with its NUL */
-/* "local_ipc" or "tcp" */
-const char *bus_client_kind(const struct engine_client_info *info);
 /* Asks polkit, and ends the client; what a method that found the client does then. */
 int bus_disconnect_client(struct bus *b, sd_bus_message *m, const struct engine_client_info *info,
                           sd_bus_message_handler_t handler, sd_bus_error *error);

@@ -8,7 +8,7 @@ static int append_client(sd_bus_message *m, const struct engine_client_info *c)
         char path[BUS_CLIENT_PATH_MAX], primary[BUS_NAME_SIZE], listener[512];
 
         return sd_bus_message_append(
-                m, "(tssssuuutttttttttttto)", c->id, c->name, bus_client_kind(c),
+                m, "(tssssuuutttttttttttto)", c->id, c->name, transport_kind_name(c->kind),
                 c->listener ? text_utf8(c->listener, listener, sizeof(listener)) : "",
                 client_primary_name(c, primary, sizeof(primary)), (uint32_t)c->uid,
                 (uint32_t)c->gid, (uint32_t)c->pid, c->connected_at / NSEC_PER_USEC, c->r_frames,
