@@ -4,6 +4,7 @@
  * only the last may decide about more: so one walk along both texts, side by side, answers every
  * question here.
  */
+#include "basic/macro.h"
 #include "route/mask.h"
 #include "route/part.h"
 
@@ -70,4 +71,52 @@ bool mask_is_subset(const struct mask_syntax *syntax, const char *inner, size_t 
                         return false;
         }
         return !i.next;
+}
+
+/* 0: literal, 1: any, 2: rest. */
+static int part_width(const struct mask_syntax *syntax, const struct part *part)
+{
+        return part_is(part, syntax->rest) ? 2 : part_is(part, syntax->any);
+}
+
+bool mask_is_literal(const struct mask_syntax *syntax, const char *mask, size_t len)
+{
+        struct part_cursor c = part_cursor_of(mask, len, syntax->separator);
+        struct part part;
+
+        while (part_next(&c, &part))
+                if (part_width(syntax, &part) > 0)
+                        return false;
+        return true;
+}
+
+static int part_compare(const struct mask_syntax *syntax, const struct part *a,
+                        const struct part *b)
+{
+        int a_width = part_width(syntax, a), b_width = part_width(syntax, b), r;
+
+        if (a_width != b_width)
+                return a_width - b_width;
+        r = memcmp(a->text, b->text, MIN(a->len, b->len));
+        return r != 0 ? r : (a->len > b->len) - (a->len < b->len);
+}
+
+int mask_compare(const struct mask_syntax *syntax, const char *a, size_t a_len, const char *b,
+                 size_t b_len)
+{
+        struct part_cursor a_cursor = part_cursor_of(a, a_len, syntax->separator);
+        struct part_cursor b_cursor = part_cursor_of(b, b_len, syntax->separator);
+        struct part a_part, b_part;
+        int r = 0;
+
+        while (r == 0) {
+                bool a_more = part_next(&a_cursor, &a_part), b_more = part_next(&b_cursor, &b_part);
+
+                if (!a_more || !b_more)
+                        return a_more - b_more;
+                r = part_compare(syntax, &a_part, &b_part);
+                if (r == 0 && part_is(&a_part, syntax->rest))
+                        return 0;
+        }
+        return r;
 }

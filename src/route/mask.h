@@ -33,3 +33,12 @@ bool mask_match(const struct mask_syntax *syntax, const char *mask, size_t mask_
 /* Is everything that `inner` matches also matched by `outer`? Exact for a single outer mask. */
 bool mask_is_subset(const struct mask_syntax *syntax, const char *inner, size_t inner_len,
                     const char *outer, size_t outer_len);
+
+/* Has the mask no `any` and no `rest` part? Then it matches nothing but itself. */
+bool mask_is_literal(const struct mask_syntax *syntax, const char *mask, size_t len);
+
+/* Puts the more specific of two masks first (< 0: a): part by part from the left, literal before
+ * `any` before `rest`. A total order of canonical masks; two that match the same text are equal or
+ * differ in just that. */
+int mask_compare(const struct mask_syntax *syntax, const char *a, size_t a_len, const char *b,
+                 size_t b_len);

@@ -286,6 +286,68 @@ static void test_the_subset_test_is_exact_to_depth_four(void **state)
         enumerate_and_compare(&mask_name, "ab ?*", "ab ?*z");
 }
 
+/* --- Specificity --- */
+
+static int topic_compare(const char *a, const char *b)
+{
+        int r = mask_compare(&mask_topic, a, strlen(a), b, strlen(b));
+        int back = mask_compare(&mask_topic, b, strlen(b), a, strlen(a));
+
+        assert_int_equal((r > 0) - (r < 0), (back < 0) - (back > 0));
+        return r;
+}
+
+static void test_literal_comes_before_any_before_rest_from_the_left(void **state)
+{
+        assert_true(topic_compare("a", "+") < 0);
+        assert_true(topic_compare("+", "#") < 0);
+        assert_true(topic_compare("a/#", "+/b") < 0);
+        assert_true(topic_compare("a/b", "a/+") < 0);
+        assert_true(topic_compare("a/+/c", "a/+/+") < 0);
+        assert_true(topic_compare("a/+/#", "a/#") < 0);
+        assert_true(topic_compare("a//#", "a/+/b") < 0);
+        assert_true(topic_compare("z", "+") < 0);
+        assert_int_equal(topic_compare("a/#/b", "a/#/c"), 0);
+        assert_int_equal(topic_compare("a/#", "a/#/c"), 0);
+        assert_int_equal(topic_compare("a/+", "a/+"), 0);
+        assert_true(topic_compare("a", "b") != 0);
+        assert_true(topic_compare("a", "a/b") != 0);
+        assert_true(topic_compare("a", "aa") != 0);
+}
+
+/* A mask within another is at least as specific; the order has no circle. */
+static void test_specificity_orders_all_masks_to_depth_three(void **state)
+{
+        size_t n = 5 + 25 + 125;
+        struct enumerated *m = calloc(n, sizeof(*m));
+
+        assert_non_null(m);
+        assert_int_equal(enumerate("ab +#", 3, '/', m), n);
+        for (size_t i = 0; i < n; i++)
+                m[i].text[m[i].len] = '\0';
+        for (size_t i = 0; i < n; i++)
+                for (size_t j = 0; j < n; j++) {
+                        int r = topic_compare(m[i].text, m[j].text);
+
+                        if (topic_subset(m[i].text, m[j].text))
+                                assert_true(topic_subset(m[j].text, m[i].text) ? r == 0 : r < 0);
+                        for (size_t k = 0; k < n && r < 0; k++)
+                                if (topic_compare(m[j].text, m[k].text) <= 0)
+                                        assert_true(topic_compare(m[i].text, m[k].text) < 0);
+                }
+        free(m);
+}
+
+static void test_a_mask_is_literal_without_wildcard_parts(void **state)
+{
+        assert_true(mask_is_literal(&mask_topic, "a/b", 3));
+        assert_true(mask_is_literal(&mask_topic, "a+/#b/?/*", 9));
+        assert_true(mask_is_literal(&mask_topic, NULL, 0));
+        assert_false(mask_is_literal(&mask_topic, "a/+/b", 5));
+        assert_false(mask_is_literal(&mask_topic, "#", 1));
+        assert_false(mask_is_literal(&mask_name, "a.*", 3));
+}
+
 static void test_a_million_separators_are_walked_not_climbed(void **state)
 {
         size_t n = 1000000;
@@ -315,6 +377,9 @@ int main(void)
                 cmocka_unit_test(test_parts_may_hold_any_bytes),
                 cmocka_unit_test(test_the_subset_test_names_no_escalation),
                 cmocka_unit_test(test_the_subset_test_is_exact_to_depth_four),
+                cmocka_unit_test(test_literal_comes_before_any_before_rest_from_the_left),
+                cmocka_unit_test(test_specificity_orders_all_masks_to_depth_three),
+                cmocka_unit_test(test_a_mask_is_literal_without_wildcard_parts),
                 cmocka_unit_test(test_a_million_separators_are_walked_not_climbed),
         };
 
