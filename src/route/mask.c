@@ -106,7 +106,7 @@ int mask_compare(const struct mask_syntax *syntax, const char *a, size_t a_len, 
 {
         struct part_cursor a_cursor = part_cursor_of(a, a_len, syntax->separator);
         struct part_cursor b_cursor = part_cursor_of(b, b_len, syntax->separator);
-        struct part a_part, b_part;
+        struct part a_part = {0}, b_part = {0};
         int r = 0;
 
         while (r == 0) {
