@@ -28,6 +28,7 @@ void config_done(struct config *config)
                 file_free(config->files[i]);
         free(config->files);
         free(config->entries);
+        free(config->sections);
         *config = (struct config){0};
 }
 
@@ -90,6 +91,18 @@ static int add_entry(struct config *config, const struct config_entry *entry)
         return 0;
 }
 
+static int add_section(struct config *config, const struct config_section *section)
+{
+        struct config_section *more =
+                reallocarray(config->sections, config->n_sections + 1, sizeof(*more));
+
+        if (!more)
+                return -ENOMEM;
+        config->sections = more;
+        more[config->n_sections++] = *section;
+        return 0;
+}
+
 static int parse_line(struct config *config, const struct line *line, char *text,
                       const char **section)
 {
@@ -108,7 +121,8 @@ static int parse_line(struct config *config, const struct line *line, char *text
                         return complain(line, "a section is written [Name]");
                 text[len - 1] = '\0';
                 *section = text + 1;
-                return 0;
+                return add_section(
+                        config, &(struct config_section){text + 1, line->file->path, line->number});
         }
         equals = strchr(text, '=');
         if (!equals)

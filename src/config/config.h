@@ -26,6 +26,13 @@ struct config_entry {
         unsigned line;
 };
 
+/* A header, whether or not something follows it. */
+struct config_section {
+        const char *name;
+        const char *file;
+        unsigned line;
+};
+
 /* A line of a file; line 0: the file as a whole, or with an empty name none. */
 struct config_place {
         char file[256];
@@ -37,6 +44,8 @@ struct config {
         size_t n_files;
         struct config_entry *entries; /* later ones override */
         size_t n_entries;
+        struct config_section *sections;
+        size_t n_sections;
         struct config_place failed_at; /* what the last error was about */
 };
 
@@ -55,9 +64,16 @@ int config_read_file(struct config *config, const char *path, char error[CONFIG_
  * the same name the one in the earliest folder counts. None at all is well. */
 int config_read_folders(struct config *config, const char *const *folders, size_t n_folders,
                         const char *name, char error[CONFIG_ERROR_MAX]);
+/* FOLDER/ *.conf of all of these folders, sorted by name and masked as drop-ins are. */
+int config_read_drop_ins(struct config *config, const char *const *folders, size_t n_folders,
+                         char error[CONFIG_ERROR_MAX]);
 
 /* --- Values --- */
 
+/* The next word of a list: up to a blank, or between two " or two ', within which nothing else is
+ * special. *at is moved behind it; the word is a part of the text. 1, 0 after the last, -EINVAL: a
+ * quote is not closed, or has something behind it that is no blank. */
+int config_next_word(const char **at, const char **ret, size_t *ret_len);
 /* 0 or -EINVAL. */
 int config_parse_boolean(const char *text, bool *ret);
 /* "100ms", "5s", "1min 30s", "1.5": nanoseconds; a number without a unit is in `unit` of them.

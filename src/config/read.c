@@ -167,9 +167,20 @@ static int join(struct config *config, char out[PATH_MAX], const char *folder, c
         return 0;
 }
 
-int config_read_file(struct config *config, const char *path, char error[CONFIG_ERROR_MAX])
+int config_read_drop_ins(struct config *config, const char *const *folders, size_t n_folders,
+                         char error[CONFIG_ERROR_MAX])
 {
         _cleanup_(drop_ins_done) struct drop_ins d = {0};
+        int r = 0;
+
+        error[0] = '\0';
+        for (size_t i = 0; i < n_folders && r >= 0; i++)
+                r = list_folder(config, &d, folders[i], error);
+        return r < 0 ? r : add_drop_ins(config, &d, error);
+}
+
+int config_read_file(struct config *config, const char *path, char error[CONFIG_ERROR_MAX])
+{
         char folder[PATH_MAX];
         int r = add_path(config, path, error);
 
@@ -177,9 +188,7 @@ int config_read_file(struct config *config, const char *path, char error[CONFIG_
                 return complain(config, error, path, r);
         if (r >= 0)
                 r = join(config, folder, path, "", ".d", error);
-        if (r >= 0)
-                r = list_folder(config, &d, folder, error);
-        return r < 0 ? r : add_drop_ins(config, &d, error);
+        return r < 0 ? r : config_read_drop_ins(config, (const char *[]){folder}, 1, error);
 }
 
 int config_read_folders(struct config *config, const char *const *folders, size_t n_folders,

@@ -5,6 +5,33 @@
 #include "basic/macro.h"
 #include "config/config.h"
 
+static const char blanks[] = " \t";
+
+static const char *skip_blanks(const char *at)
+{
+        return at + strspn(at, blanks);
+}
+
+int config_next_word(const char **at, const char **ret, size_t *ret_len)
+{
+        const char *start = skip_blanks(*at), *end;
+
+        if (*start == '\0')
+                return 0;
+        if (*start == '"' || *start == '\'') {
+                end = strchr(start + 1, *start);
+                if (!end || (end[1] && !strchr(blanks, end[1])))
+                        return -EINVAL;
+                start++;
+                *at = end + 1;
+        } else {
+                *at = end = start + strcspn(start, blanks);
+        }
+        *ret = start;
+        *ret_len = (size_t)(end - start);
+        return 1;
+}
+
 int config_parse_boolean(const char *text, bool *ret)
 {
         static const char *const yes[] = {"yes", "true", "on", "1"};
@@ -49,11 +76,6 @@ static int parse_unit(const char **at, uint64_t *unit)
                         return 0;
                 }
         return -EINVAL;
-}
-
-static const char *skip_blanks(const char *at)
-{
-        return at + strspn(at, " \t");
 }
 
 /* One number with its unit. In whole numbers: no rounding makes 0.1 something else. */

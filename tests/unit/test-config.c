@@ -66,6 +66,78 @@ static void test_earlier_folders_mask_and_drop_ins_go_by_name(void **state)
         config_done(&c);
 }
 
+static void test_folders_may_hold_nothing_but_drop_ins(void **state)
+{
+        struct config c = {0};
+        char a[64], b[64];
+        const char *folders[] = {a, "/nonexistent", b};
+        const char *want[] = {"10", "20"};
+
+        (void)snprintf(a, sizeof(a), "%s/first.d", top);
+        (void)snprintf(b, sizeof(b), "%s/second.d", top);
+        put("second.d/10.conf", "K=10\n");
+        put("second.d/20.conf", "K=masked\n");
+        put("first.d/20.conf", "K=20\n");
+        put("second.d/30.conf", "K=masked\n");
+        put("first.d/30.conf", NULL);
+        put("first.d/x", "K=other\n");
+        assert_int_equal(config_read_drop_ins(&c, folders, 3, error), 0);
+        assert_int_equal(c.n_entries, ARRAY_SIZE(want));
+        for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+                assert_string_equal(c.entries[i].value, want[i]);
+        config_done(&c);
+}
+
+static void test_headers_are_kept_with_or_without_entries(void **state)
+{
+        static const char text[] = "[a]\n[b]\nk=v\n[a]\n";
+        static const char *const want[] = {"a", "b", "a"};
+        struct config c = {0};
+
+        assert_int_equal(config_add_text(&c, "f", text, strlen(text), error), 0);
+        assert_int_equal(c.n_sections, ARRAY_SIZE(want));
+        for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+                assert_string_equal(c.sections[i].name, want[i]);
+        assert_int_equal(c.sections[2].line, 4);
+        assert_string_equal(c.sections[2].file, "f");
+        assert_ptr_equal(c.entries[0].section, c.sections[1].name);
+        config_done(&c);
+}
+
+static void test_words_are_divided_by_blanks_or_quoted(void **state)
+{
+        static const struct {
+                const char *text;
+                const char *words[4];
+                int end;
+        } cases[] = {
+                {"", {0}, 0},
+                {" \t ", {0}, 0},
+                {"a", {"a"}, 0},
+                {"  a\tb  c ", {"a", "b", "c"}, 0},
+                {"\"a b\" 'c \"d'", {"a b", "c \"d"}, 0},
+                {"'' \"\"", {"", ""}, 0},
+                {"a\"b c'd", {"a\"b", "c'd"}, 0},
+                {"a 'b", {"a"}, -EINVAL},
+                {"a 'b'c", {"a"}, -EINVAL},
+                {"\"", {0}, -EINVAL},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const char *at = cases[i].text, *word;
+                size_t len, n = 0;
+                int r;
+
+                while ((r = config_next_word(&at, &word, &len)) > 0) {
+                        assert_non_null(cases[i].words[n]);
+                        assert_int_equal(len, strlen(cases[i].words[n]));
+                        assert_memory_equal(word, cases[i].words[n++], len);
+                }
+                assert_int_equal(r, cases[i].end);
+                assert_null(cases[i].words[n]);
+        }
+}
+
 static void test_entries_keep_their_origin(void **state)
 {
         static const char text[] = "; c\n[One]\n\n  Key = a b = c \r\n[Two]\nk=";
@@ -134,6 +206,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_earlier_folders_mask_and_drop_ins_go_by_name),
+                cmocka_unit_test(test_folders_may_hold_nothing_but_drop_ins),
+                cmocka_unit_test(test_headers_are_kept_with_or_without_entries),
+                cmocka_unit_test(test_words_are_divided_by_blanks_or_quoted),
                 cmocka_unit_test(test_entries_keep_their_origin),
                 cmocka_unit_test(test_what_is_no_configuration_is_refused_by_line),
                 cmocka_unit_test(test_times),
