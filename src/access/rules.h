@@ -7,8 +7,7 @@
  *      name       is this a name at all?               access.h: access_check_name()
  *      rule       may it bear the name?                access_check_identity()
  *                 may it send, publish, subscribe?     access_check_send() ...
- *      quota      has it room left?                    access.h: accounts_connect(),
- * account_charge()
+ *      quota      has it room left?                    access.h: account_charge() ...
  *
  * A set of rules is made once, by a builder, and never changed: any thread may ask it without a
  * lock, as long as it holds a reference. Questions allocate nothing. Pure: users and groups come as
@@ -43,8 +42,7 @@ struct access_peer {
         gid_t gid;
         const gid_t *groups; /* supplementary ones, in any order */
         size_t n_groups;
-        uint8_t address[16]; /* IDENTITY_IPV4: the first 4 bytes; all of them, not just the prefix
-                              */
+        uint8_t address[16]; /* whole, not just its prefix; IDENTITY_IPV4: the first 4 bytes */
 };
 
 /* The rule for the client of that name, or for its primary: of the sections whose masks match, the
