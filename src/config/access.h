@@ -25,7 +25,8 @@ typedef void (*access_warn_fn)(const struct config_entry *entry, void *userdata)
 
 /* What the files below FILE.access.d/ say (config_file), or those of the system's folders (NULL).
  * No files: a set without sections. 0, -ENOMEM, or another -errno with one line in error that says
- * where and why; where (may be NULL) is its place. */
+ * where and why; where (may be NULL) is its place. error repeats names of files and words as they
+ * are: to be made visible before a terminal or a log gets it. */
 int access_read_files(const char *config_file, const struct access_resolver *resolver,
                       access_warn_fn warn, void *userdata, struct access_rules **ret,
                       char error[CONFIG_ERROR_MAX], struct config_place *where);
