@@ -10,6 +10,7 @@
 #pragma once
 
 #include "access/rules.h"
+#include "basic/table.h"
 #include "route/mask.h"
 
 #define ANY_USER UINT32_MAX /* (uid_t)-1 is no user; sorted behind all others */

@@ -13,7 +13,7 @@ static const char broker_name[] = ".broker";
 int broker_init(struct engine *e)
 {
         static const struct transport_peer nobody = {.kind = TRANSPORT_INTERNAL};
-        int r = session_new(e, -1, &nobody, NULL, &e->broker);
+        int r = session_new(e, -1, &nobody, NULL, false, &e->broker);
 
         if (r < 0)
                 return r;

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "access/access.h"
+#include "access/account.h"
 
 #define BUFFER_MIN_CLASS 11 /* 2 KiB */
 #define BUFFER_MAX_CLASS 33

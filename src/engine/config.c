@@ -5,7 +5,7 @@
 
 #include "basic/clock.h"
 #include "basic/macro.h"
-#include "engine/engine.h"
+#include "engine/internal.h"
 
 /* The memory limit of our cgroup, as the kernel shows it at the root of a container's own
  * hierarchy; SIZE_MAX where there is none. */
@@ -38,6 +38,25 @@ static size_t memory_of_machine(void)
         return MIN((size_t)info.totalram * info.mem_unit, cgroup_memory_max());
 }
 
+_Static_assert(ENGINE_EXEMPT_MAX == ACCOUNT_EXEMPT_MAX, "the same array");
+
+void engine_config_limits(const struct engine_config *c, struct account_limits *ret)
+{
+        *ret = (struct account_limits){
+                .max = {[QUOTA_CONNECTIONS] = c->max_connections_per_user,
+                        [QUOTA_HANDSHAKES] = c->max_handshakes_per_user,
+                        [QUOTA_RATE] = c->connection_rate_per_user,
+                        [QUOTA_NAMES] = c->max_names_per_user,
+                        [QUOTA_SUBSCRIPTIONS] = c->max_subscriptions_per_user,
+                        [QUOTA_MEMORY] = c->queue_memory_max_per_user ? c->queue_memory_max_per_user
+                                                                      : c->queue_memory_max / 2},
+                .burst = c->connection_burst_per_user,
+                .max_held = c->queue_memory_max,
+                .n_exempt = MIN(c->n_exempt, (size_t)ENGINE_EXEMPT_MAX),
+        };
+        memcpy(ret->exempt, c->exempt, sizeof(ret->exempt));
+}
+
 void engine_config_init(struct engine_config *config)
 {
         *config = (struct engine_config){
@@ -51,7 +70,12 @@ void engine_config_init(struct engine_config *config)
                 .max_topic_parts = 128,
                 .max_topic_length = 4096,
                 .queue_memory_max = memory_of_machine() / 4,
+                .force_register = FORCE_REGISTER_NO,
                 .max_connections_per_user = 16000,
-                .force_register = false,
+                .max_handshakes_per_user = 8192,
+                .max_names_per_user = 16000,
+                .max_subscriptions_per_user = 100000,
+                .connection_rate_per_user = 2000,
+                .connection_burst_per_user = 16000,
         };
 }

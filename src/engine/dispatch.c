@@ -57,9 +57,12 @@ static enum wire_result topic_handle(struct session *s, uint8_t op, const char *
         r = topic_apply(s, op, topic, len);
         if (r >= 0)
                 return WIRE_OK;
-        if (r == -EDQUOT) {
+        if (r == -EDQUOT || r == -EUSERS) {
                 session_tell_refusal(s, ENGINE_CAUSE_QUOTA,
-                                     "it, or its user, holds as much memory as it may");
+                                     r == -EDQUOT ? "it, or its user, holds as much memory as it "
+                                                    "may (QueueMemoryMaxPerUser)"
+                                                  : "its user has as many as it may "
+                                                    "(MaxSubscriptionsPerUser)");
                 return WIRE_ACCESS;
         }
         session_tell_refusal(s, ENGINE_CAUSE_NO_MEMORY, "no memory for a subscription");

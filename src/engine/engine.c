@@ -8,6 +8,7 @@
 int engine_new(const struct engine_config *config, struct engine **ret)
 {
         struct engine *e = calloc(1, sizeof(*e));
+        struct account_limits limits;
         int r;
 
         if (!e)
@@ -16,8 +17,8 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         e->events.fd = -1;
         e->worker.epoll_fd = e->worker.wake_fd = -1;
         e->started_at = clock_nsec(CLOCK_MONOTONIC);
-        r = accounts_new(config->max_connections_per_user, config->queue_memory_max,
-                         config->queue_memory_max / 2, &e->accounts);
+        engine_config_limits(config, &limits);
+        r = accounts_new(&limits, &e->accounts);
         if (r == 0)
                 r = worker_init(&e->worker, e);
         if (r == 0)
@@ -153,9 +154,9 @@ int engine_adopt(struct engine *engine, int fd, const struct transport_peer *pee
 {
         struct request *request;
         struct session *s;
-        int r = session_new(engine, fd, peer, listener, &s);
+        int r = session_new(engine, fd, peer, listener, false, &s);
 
-        if (r == -EDQUOT)
+        if (r == -EDQUOT || r == -EUSERS || r == -EBUSY)
                 count_refusal(engine);
         if (r < 0)
                 return r;

@@ -28,6 +28,15 @@ enum slow_policy {
         SLOW_DROP_OLDEST,
 };
 
+/* May a new client have the name of one that is there? */
+enum force_register {
+        FORCE_REGISTER_NO,
+        FORCE_REGISTER_SAME_IDENTITY, /* of the same user or address */
+        FORCE_REGISTER_ANY,
+};
+
+#define ENGINE_EXEMPT_MAX 4
+
 struct engine_config {
         uint64_t timeout;   /* keep-alive, handshake, body, blocked write */
         uint64_t busy_poll; /* go on looking that long before a worker blocks; 0: block at once */
@@ -39,10 +48,20 @@ struct engine_config {
         size_t max_frame_size; /* of a client's body */
         size_t max_topic_parts;
         size_t max_topic_length;
-        size_t queue_memory_max; /* all that is held for all, subscriptions too; one identity may
-                                    hold half of it */
+        enum force_register force_register;
+        size_t queue_memory_max; /* all that is held for all, subscriptions too */
+
+        /* Of one user, or of one address on TCP. */
+        size_t queue_memory_max_per_user; /* 0: half of queue_memory_max */
         size_t max_connections_per_user;
-        bool force_register;
+        size_t max_handshakes_per_user; /* connections that have no name yet */
+        size_t max_names_per_user;
+        size_t max_subscriptions_per_user; /* and exclusions, of all its clients */
+        size_t connection_rate_per_user;   /* per second; 0: any */
+        size_t connection_burst_per_user;  /* so many at once before the rate counts */
+        /* Users to whom none of these limits applies. */
+        uid_t exempt[ENGINE_EXEMPT_MAX];
+        size_t n_exempt;
 };
 
 /* Defaults as documented; queue_memory_max from the machine's memory or the cgroup's. */
@@ -72,8 +91,9 @@ int engine_process(struct engine *engine);
 /* --- From any thread --- */
 
 /* Takes the connected socket over (on success only; closed by the engine from then on). listener is
- * shown as the client's "port": the listener's path or address; copied. -EDQUOT: that identity has
- * too many connections. */
+ * shown as the client's "port": the listener's path or address; copied. That identity has as much
+ * as it may: -EDQUOT of connections, -EUSERS of those without a name, -EBUSY: it connects too fast.
+ */
 int engine_adopt(struct engine *engine, int fd, const struct transport_peer *peer,
                  const char *listener);
 /* Ends a session by its id. */
@@ -146,7 +166,7 @@ enum engine_cause {
         ENGINE_CAUSE_PROTOCOL, /* REFUSED: it does not speak the protocol, or not this version */
         ENGINE_CAUSE_NAME,     /* the name is no name, or not free */
         ENGINE_CAUSE_RULE,     /* who it is may not do that */
-        ENGINE_CAUSE_QUOTA,    /* a subscription: its share of the memory is used up. It stays. */
+        ENGINE_CAUSE_QUOTA, /* its user has as much as it may. Refused a subscription it stays. */
         ENGINE_CAUSE_NO_MEMORY,
 };
 
@@ -232,6 +252,21 @@ int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusi
 int engine_foreach_secondary(struct engine *engine, uint64_t id,
                              int (*fn)(const char *name, size_t len, void *userdata),
                              void *userdata);
+/* What one user, or one address, has of everything that is limited. */
+struct engine_account_info {
+        char identity[64]; /* "user 1000", "192.0.2.7", "2001:db8::/64", "broker" */
+        bool exempt;
+        struct engine_account_use {
+                uint64_t used;    /* now */
+                uint64_t refused; /* how often it wanted more; of memory: for how many pieces */
+        } connections, handshakes, rate /* refused only */, names, subscriptions,
+                memory /* bytes */;
+};
+/* Everyone who is connected or for whom something is held, in no order, until fn returns non-zero,
+ * which is returned. */
+int engine_foreach_account(struct engine *engine,
+                           int (*fn)(const struct engine_account_info *info, void *userdata),
+                           void *userdata);
 /* All counters to zero, the engine's and every client's, and high-water marks to what is now. */
 void engine_reset_counters(struct engine *engine);
 

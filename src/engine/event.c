@@ -101,16 +101,15 @@ void event_push_refused(struct session *s, enum engine_cause cause, const char *
         event_publish(s);
 }
 
-void event_push_over(struct session *s, enum engine_event_type type, enum engine_cause cause,
-                     const char *detail)
+void event_push_over(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
         struct engine_event *ev = event_begin(s, type, s->queue.n_frames);
 
         if (!ev)
                 return;
         ev->over = true;
-        ev->cause = cause;
-        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", detail);
+        ev->cause = why->cause;
+        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", why->reason);
         event_publish(s);
 }
 

@@ -8,24 +8,16 @@ static void handshake_answer(struct session *s, uint8_t code)
         session_put_raw(s, &code, 1);
 }
 
-static enum engine_cause cause_of(uint8_t code)
+static void handshake_refuse_for(struct session *s, const struct refusal *why)
 {
-        switch (code) {
-        case WIRE_NOT_SUPPORTED:
-                return ENGINE_CAUSE_PROTOCOL;
-        case WIRE_ACCESS:
-                return ENGINE_CAUSE_RULE;
-        case WIRE_OTHER:
-                return ENGINE_CAUSE_NO_MEMORY;
-        default:
-                return ENGINE_CAUSE_NAME;
-        }
+        handshake_answer(s, why->code);
+        session_drain_for(s, ENGINE_EVENT_REFUSED, why);
 }
 
-static void handshake_refuse(struct session *s, uint8_t code, const char *reason)
+static void handshake_refuse(struct session *s, uint8_t code, enum engine_cause cause,
+                             const char *reason)
 {
-        handshake_answer(s, code);
-        session_drain_for(s, ENGINE_EVENT_REFUSED, cause_of(code), reason);
+        handshake_refuse_for(s, &(struct refusal){.code = code, .cause = cause, .reason = reason});
 }
 
 static size_t handshake_greeting(struct session *s, const uint8_t *p, size_t len)
@@ -33,9 +25,11 @@ static size_t handshake_greeting(struct session *s, const uint8_t *p, size_t len
         if (len < WIRE_GREETING_SIZE)
                 return 0;
         if (p[0] != WIRE_GREETING_MAGIC) {
-                handshake_refuse(s, WIRE_NOT_SUPPORTED, "not the BUS/RT protocol");
+                handshake_refuse(s, WIRE_NOT_SUPPORTED, ENGINE_CAUSE_PROTOCOL,
+                                 "not the BUS/RT protocol");
         } else if (le16_get(p + 1) != WIRE_PROTOCOL_VERSION) {
-                handshake_refuse(s, WIRE_NOT_SUPPORTED, "unknown protocol version");
+                handshake_refuse(s, WIRE_NOT_SUPPORTED, ENGINE_CAUSE_PROTOCOL,
+                                 "unknown protocol version");
         } else {
                 s->state = SESSION_NAMING;
                 handshake_answer(s, WIRE_OK);
@@ -62,8 +56,8 @@ static void handshake_registered(struct session *s)
 /* The session takes the name, or is refused it. False: not yet. */
 static bool handshake_claim(struct session *s)
 {
-        const char *reason;
-        int code = registry_claim(s, &reason);
+        struct refusal why;
+        int code = registry_claim(s, &why);
 
         if (code == 0) {
                 s->claiming = true;
@@ -73,7 +67,7 @@ static bool handshake_claim(struct session *s)
         if (code == WIRE_OK)
                 handshake_registered(s);
         else
-                handshake_refuse(s, (uint8_t)code, reason);
+                handshake_refuse_for(s, &why);
         return true;
 }
 
@@ -85,7 +79,7 @@ static bool handshake_set_name(struct session *s, const char *name, size_t len)
         s->name_len = 0;
         s->name = malloc(len + 1);
         if (!s->name) {
-                handshake_refuse(s, WIRE_OTHER, "no memory for the name");
+                handshake_refuse(s, WIRE_OTHER, ENGINE_CAUSE_NO_MEMORY, "no memory for the name");
                 return false;
         }
         /* Also one that is refused, and may hold a NUL: the log shows it. */
@@ -94,7 +88,7 @@ static bool handshake_set_name(struct session *s, const char *name, size_t len)
         s->name_len = (uint16_t)len;
         s->primary_len = (uint16_t)access_primary_len(name, len);
         if (!v.allow)
-                handshake_refuse(s, v.code, v.reason);
+                handshake_refuse(s, v.code, ENGINE_CAUSE_NAME, v.reason);
         return v.allow;
 }
 
@@ -106,7 +100,7 @@ static size_t handshake_name(struct session *s, const uint8_t *p, size_t len)
                 return 0;
         name_len = le16_get(p);
         if (name_len > WIRE_NAME_MAX) {
-                handshake_refuse(s, WIRE_DATA, "name is longer than 1024 bytes");
+                handshake_refuse(s, WIRE_DATA, ENGINE_CAUSE_NAME, "name is longer than 1024 bytes");
                 return 2;
         }
         if (len < 2 + name_len)

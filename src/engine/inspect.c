@@ -241,6 +241,47 @@ int engine_foreach_secondary(struct engine *engine, uint64_t id,
         return r;
 }
 
+/* --- Accounts --- */
+
+struct account_walk {
+        int (*fn)(const struct engine_account_info *info, void *userdata);
+        void *userdata;
+};
+
+static struct engine_account_use use_of(const struct account *account, enum quota quota)
+{
+        return (struct engine_account_use){
+                .used = __atomic_load_n(&account->used[quota], __ATOMIC_RELAXED),
+                .refused = __atomic_load_n(&account->refused[quota], __ATOMIC_RELAXED),
+        };
+}
+
+static int visit_account(const struct account *account, void *userdata)
+{
+        const struct account_walk *walk = userdata;
+        struct engine_account_info info = {
+                .exempt = __atomic_load_n(&account->exempt, __ATOMIC_RELAXED),
+                .connections = use_of(account, QUOTA_CONNECTIONS),
+                .handshakes = use_of(account, QUOTA_HANDSHAKES),
+                .rate = use_of(account, QUOTA_RATE),
+                .names = use_of(account, QUOTA_NAMES),
+                .subscriptions = use_of(account, QUOTA_SUBSCRIPTIONS),
+                .memory = use_of(account, QUOTA_MEMORY),
+        };
+
+        identity_format(&account->identity, info.identity, sizeof(info.identity));
+        return walk->fn(&info, walk->userdata);
+}
+
+int engine_foreach_account(struct engine *engine,
+                           int (*fn)(const struct engine_account_info *info, void *userdata),
+                           void *userdata)
+{
+        struct account_walk walk = {fn, userdata};
+
+        return accounts_foreach(engine->accounts, visit_account, &walk);
+}
+
 /* --- Counters --- */
 
 static void session_reset_counters(struct session *s)

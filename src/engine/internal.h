@@ -82,6 +82,9 @@ static inline void count_received(struct session *s, size_t bytes)
         counter_add(&c->r_bytes, bytes);
 }
 
+/* config.c */
+void engine_config_limits(const struct engine_config *config, struct account_limits *ret);
+
 /* registry.c */
 int registry_init(struct registry *r);
 void registry_done(struct registry *r);
@@ -93,12 +96,18 @@ int registry_add(struct registry *r, struct session *s);
 void registry_remove(struct registry *r, struct session *s);
 /* The rules of a new name: WIRE_OK and the session is LIVE; 0: not yet, the holder of the name is
  * just ending; else the code to refuse it with, and why. */
-int registry_claim(struct session *s, const char **ret_reason);
+int registry_claim(struct session *s, struct refusal *ret);
+/* What every client is subscribed to at first. */
+extern const char registry_first_mask[];
 
-/* A mask into or out of one of the session's two trees, and what it costs onto or off the account.
- * 1: done; 0: it was there, or was not; -EDQUOT: the account has no room; -ENOMEM. */
+/* subscribe.c: a mask into or out of one of the session's two trees, and what it costs onto or off
+ * the account. 1: done; 0: it was there, or was not; -EDQUOT: of memory it has as much as it may,
+ * -EUSERS: of subscriptions; -ENOMEM. */
 int session_subscribe(struct session *s, struct subscription_tree *tree,
                       struct subscriber *subscriber, const char *mask, size_t len);
+/* One that it had before it was moved. */
+int session_subscribe_again(struct session *s, struct subscription_tree *tree,
+                            struct subscriber *subscriber, const char *mask, size_t len);
 int session_unsubscribe(struct session *s, struct subscription_tree *tree,
                         struct subscriber *subscriber, const char *mask, size_t len);
 
@@ -155,8 +164,7 @@ void event_ring_done(struct event_ring *ring);
 _printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, uint64_t n_frames,
                                const char *detail, ...);
 /* The one that ends a session. */
-void event_push_over(struct session *s, enum engine_event_type type, enum engine_cause cause,
-                     const char *detail);
+void event_push_over(struct session *s, enum engine_event_type type, const struct refusal *why);
 /* A refusal that the session outlives. */
 void event_push_refused(struct session *s, enum engine_cause cause, const char *detail);
 void event_flush(struct worker *w);

@@ -237,7 +237,7 @@ static int get_who(struct record_reader *rec, struct engine *e, int fd, struct s
         if (r < 0 || id == 0 || state >= SESSION_DEAD ||
             get_text(rec, listener, sizeof(listener)) < 0)
                 return -EBADMSG;
-        r = session_new(e, fd, &peer, listener, &s);
+        r = session_new(e, fd, &peer, listener, true, &s);
         if (r < 0)
                 return r;
         s->fd = -1; /* the caller's until all is well */
@@ -404,7 +404,7 @@ static int get_masks(struct record_reader *rec, struct session *s, struct subscr
 
                 if (!mask)
                         break;
-                r = session_subscribe(s, tree, subscriber, (const char *)mask, len);
+                r = session_subscribe_again(s, tree, subscriber, (const char *)mask, len);
                 if (r < 0)
                         return r;
         }

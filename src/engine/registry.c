@@ -2,7 +2,7 @@
 /* Who is on the bus: by name, by id, by dotted parts, by subscription. */
 #include "engine/internal.h"
 
-static const char first_mask[] = ".broker/warn"; /* what every client is subscribed to at first */
+const char registry_first_mask[] = ".broker/warn";
 
 int registry_init(struct registry *r)
 {
@@ -59,7 +59,8 @@ int registry_add(struct registry *r, struct session *s)
 
         if (ret < 0)
                 return ret;
-        ret = subscription_add(r->subscriptions, &s->subscriber, first_mask, strlen(first_mask));
+        ret = subscription_add(r->subscriptions, &s->subscriber, registry_first_mask,
+                               strlen(registry_first_mask));
         if (ret < 0) {
                 name_tree_remove(r->name_tree, &s->name_entry);
                 return ret;
@@ -70,6 +71,9 @@ int registry_add(struct registry *r, struct session *s)
                 LIST_INSERT_HEAD(&s->primary->secondaries, s, secondary_of);
                 s->primary->n_secondaries++;
         }
+        account_take(s->account, QUOTA_NAMES);
+        account_give_back(s->account, QUOTA_HANDSHAKES, s->nameless);
+        s->nameless = false;
         s->registered = true;
         s->state = SESSION_LIVE;
         r->n_clients++;
@@ -90,79 +94,62 @@ void registry_remove(struct registry *r, struct session *s)
                 s->primary->n_secondaries--;
                 s->primary = NULL;
         }
+        account_give_back(s->account, QUOTA_NAMES, 1);
         s->registered = false;
         r->n_clients--;
         r->version++;
 }
 
-/* About: a node for each part, which none may share, the mask's text, and the subscription itself.
- * The mask that every client has from the start costs nobody anything. */
-static size_t subscription_cost(const char *mask, size_t len)
+static int refuse(struct refusal *ret, uint8_t code, enum engine_cause cause, const char *reason)
 {
-        size_t canonical = mask_canonical_len(&mask_topic, mask, len);
-
-        if (canonical == strlen(first_mask) && memcmp(mask, first_mask, canonical) == 0)
-                return 0;
-        return 128 + 128 * mask_n_parts(&mask_topic, mask, canonical) + 2 * canonical;
-}
-
-/* One client's may be half of what its user may hold: the rest is for frames. */
-int session_subscribe(struct session *s, struct subscription_tree *tree,
-                      struct subscriber *subscriber, const char *mask, size_t len)
-{
-        struct engine *e = s->worker->engine;
-        size_t cost = subscription_cost(mask, len);
-        int r;
-
-        if (s->subscribed + cost > e->config.queue_memory_max / 4 ||
-            account_charge(e->accounts, s->account, cost) != CHARGE_OK)
-                return -EDQUOT;
-        r = subscription_add(tree, subscriber, mask, len);
-        if (r == 1)
-                s->subscribed += cost;
-        else
-                account_release(e->accounts, s->account, cost);
-        return r;
-}
-
-int session_unsubscribe(struct session *s, struct subscription_tree *tree,
-                        struct subscriber *subscriber, const char *mask, size_t len)
-{
-        size_t cost = subscription_cost(mask, len);
-        int r = subscription_remove(tree, subscriber, mask, len);
-
-        if (r == 1) {
-                account_release(s->worker->engine->accounts, s->account, cost);
-                s->subscribed -= cost;
-        }
-        return r;
+        *ret = (struct refusal){.code = code, .cause = cause, .reason = reason};
+        return code;
 }
 
 /* A secondary's primary must be there, and be the same peer's. */
-static int claim_primary(struct session *s, const char **ret_reason)
+static int claim_primary(struct session *s, struct refusal *ret)
 {
         struct session *primary;
 
         if (session_is_primary(s))
                 return WIRE_OK;
         primary = registry_find(&s->worker->engine->registry, s->name, s->primary_len);
-        if (!primary || primary->state != SESSION_LIVE) {
-                *ret_reason = "its primary is not registered";
-                return WIRE_NOT_REGISTERED;
-        }
-        if (primary->account != s->account) {
-                *ret_reason = "its primary belongs to another user or address";
-                return WIRE_ACCESS;
-        }
+        if (!primary || primary->state != SESSION_LIVE)
+                return refuse(ret, WIRE_NOT_REGISTERED, ENGINE_CAUSE_NAME,
+                              "its primary is not registered");
+        if (primary->account != s->account)
+                return refuse(ret, WIRE_ACCESS, ENGINE_CAUSE_RULE,
+                              "its primary belongs to another user or address");
         s->primary = primary;
         return WIRE_OK;
 }
 
-/* Somebody has the name. */
-static int claim_from(struct session *s, struct session *holder, const char **ret_reason)
+/* May it have one name more? The one that it takes from its own user's client does not count. */
+static int claim_quota(struct session *s, const struct session *holder, struct refusal *ret)
 {
-        struct engine *e = s->worker->engine;
+        if ((holder && holder->account == s->account) ||
+            account_has_room(s->worker->engine->accounts, s->account, QUOTA_NAMES))
+                return WIRE_OK;
+        return refuse(ret, WIRE_ACCESS, ENGINE_CAUSE_QUOTA,
+                      "its user has as many names as it may (MaxNamesPerUser)");
+}
 
+static bool may_take_over(const struct session *s, const struct session *holder)
+{
+        switch (s->worker->engine->config.force_register) {
+        case FORCE_REGISTER_ANY:
+                return session_is_primary(s);
+        case FORCE_REGISTER_SAME_IDENTITY:
+                return session_is_primary(s) && holder->account == s->account;
+        case FORCE_REGISTER_NO:
+                break;
+        }
+        return false;
+}
+
+/* Somebody has the name. */
+static int claim_from(struct session *s, struct session *holder, struct refusal *ret)
+{
         if (holder->state != SESSION_LIVE)
                 return 0;
         if (holder->kind != TRANSPORT_INTERNAL && transport_peer_hung_up(holder->fd)) {
@@ -171,30 +158,36 @@ static int claim_from(struct session *s, struct session *holder, const char **re
                 worker_run_later(holder);
                 return 0;
         }
-        if (e->config.force_register && session_is_primary(s)) {
+        if (may_take_over(s, holder)) {
                 holder->announced = false;
                 session_drain(holder, ENGINE_EVENT_TAKEOVER,
                               "its name was taken over by a new client");
                 return 0;
         }
-        *ret_reason = "the name is taken";
-        return WIRE_BUSY;
+        return refuse(ret, WIRE_BUSY, ENGINE_CAUSE_NAME, "the name is taken");
 }
 
-int registry_claim(struct session *s, const char **ret_reason)
+static int claim_name(struct session *s, struct refusal *ret)
 {
         struct registry *r = &s->worker->engine->registry;
-        struct session *holder;
-        int code = claim_primary(s, ret_reason);
+        struct session *holder = registry_find(r, s->name, s->name_len);
+        int code = claim_quota(s, holder, ret);
 
         if (code != WIRE_OK)
                 return code;
-        holder = registry_find(r, s->name, s->name_len);
-        code = holder                   ? claim_from(s, holder, ret_reason)
-               : registry_add(r, s) < 0 ? WIRE_OTHER
-                                        : WIRE_OK;
-        if (code == WIRE_OTHER)
-                *ret_reason = "no memory to register it";
+        if (holder)
+                return claim_from(s, holder, ret);
+        if (registry_add(r, s) < 0)
+                return refuse(ret, WIRE_OTHER, ENGINE_CAUSE_NO_MEMORY, "no memory to register it");
+        return WIRE_OK;
+}
+
+int registry_claim(struct session *s, struct refusal *ret)
+{
+        int code = claim_primary(s, ret);
+
+        if (code == WIRE_OK)
+                code = claim_name(s, ret);
         if (code != WIRE_OK)
                 s->primary = NULL;
         return code;

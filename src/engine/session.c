@@ -44,16 +44,30 @@ static struct identity peer_identity(const struct transport_peer *peer)
                                        : identity_of_ipv6(peer->address);
 }
 
-int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
-                const char *listener, struct session **ret)
+static int session_connect(struct session *s, bool moved)
 {
-        struct identity identity = peer_identity(peer);
+        struct accounts *accounts = s->worker->engine->accounts;
+        struct identity identity = peer_identity(&s->peer);
+        enum quota quota;
+        int r = moved ? accounts_connect_again(accounts, &identity, &s->account)
+                      : accounts_connect(accounts, &identity, clock_nsec(CLOCK_MONOTONIC),
+                                         &s->account, &quota);
+
+        s->nameless = r == 0;
+        if (r != -EDQUOT)
+                return r;
+        return quota == QUOTA_HANDSHAKES ? -EUSERS : quota == QUOTA_RATE ? -EBUSY : -EDQUOT;
+}
+
+int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
+                const char *listener, bool moved, struct session **ret)
+{
         struct session *s;
         int r = session_alloc(engine, peer, listener, &s);
 
         if (r < 0)
                 return r;
-        r = accounts_connect(engine->accounts, &identity, &s->account);
+        r = session_connect(s, moved);
         if (r < 0) {
                 session_free(s);
                 return r;
@@ -61,6 +75,16 @@ int session_new(struct engine *engine, int fd, const struct transport_peer *peer
         s->fd = fd;
         *ret = s;
         return 0;
+}
+
+static void session_settle_account(struct session *s)
+{
+        struct accounts *accounts = s->worker->engine->accounts;
+
+        account_release(accounts, s->account, s->subscribed);
+        account_give_back(s->account, QUOTA_SUBSCRIPTIONS, s->n_subscribed);
+        account_give_back(s->account, QUOTA_HANDSHAKES, s->nameless);
+        s->account = accounts_disconnect(accounts, s->account);
 }
 
 struct session *session_free(struct session *s)
@@ -77,10 +101,8 @@ struct session *session_free(struct session *s)
                 subscription_remove_all(s->exclusions, &s->excluder);
                 subscription_tree_free(s->exclusions);
         }
-        if (s->subscribed)
-                account_release(w->engine->accounts, s->account, s->subscribed);
         if (s->account)
-                accounts_disconnect(w->engine->accounts, s->account);
+                session_settle_account(s);
         close_fd(s->fd);
         free(s->import_waits);
         free(s->name);
@@ -135,8 +157,7 @@ static void session_leave(struct session *s, enum session_state state)
 }
 
 /* A peer that closes before it has a name is no event. */
-static void session_tell(struct session *s, enum engine_event_type type, enum engine_cause cause,
-                         const char *reason)
+static void session_tell(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
         struct engine *e = s->worker->engine;
 
@@ -144,8 +165,8 @@ static void session_tell(struct session *s, enum engine_event_type type, enum en
                 counter_add(&e->counters.bad, 1);
         if (type == ENGINE_EVENT_REFUSED)
                 count_refusal(e);
-        if (reason && (s->name || type != ENGINE_EVENT_GONE))
-                event_push_over(s, type, cause, reason);
+        if (why->reason && (s->name || type != ENGINE_EVENT_GONE))
+                event_push_over(s, type, why);
 }
 
 void session_tell_refusal(struct session *s, enum engine_cause cause, const char *reason)
@@ -161,17 +182,16 @@ void session_tell_refusal(struct session *s, enum engine_cause cause, const char
 
 void session_drain(struct session *s, enum engine_event_type type, const char *reason)
 {
-        session_drain_for(s, type, ENGINE_CAUSE_NONE, reason);
+        session_drain_for(s, type, &(struct refusal){.reason = reason});
 }
 
-void session_drain_for(struct session *s, enum engine_event_type type, enum engine_cause cause,
-                       const char *reason)
+void session_drain_for(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
         struct worker *w = s->worker;
 
         if (s->state >= SESSION_DRAINING)
                 return;
-        session_tell(s, type, cause, reason);
+        session_tell(s, type, why);
         s->deadline = w->now + w->engine->config.timeout;
         session_leave(s, SESSION_DRAINING);
         worker_arm(s, s->deadline);
@@ -179,12 +199,12 @@ void session_drain_for(struct session *s, enum engine_event_type type, enum engi
 }
 
 static void session_kill_for(struct session *s, enum engine_event_type type,
-                             enum engine_cause cause, const char *reason)
+                             const struct refusal *why)
 {
         if (s->state == SESSION_DEAD)
                 return;
         if (s->state < SESSION_DRAINING)
-                session_tell(s, type, cause, reason);
+                session_tell(s, type, why);
         session_leave(s, SESSION_DEAD);
         worker_disarm(s);
         if (s->unwritten) {
@@ -196,7 +216,7 @@ static void session_kill_for(struct session *s, enum engine_event_type type,
 
 void session_kill(struct session *s, enum engine_event_type type, const char *reason)
 {
-        session_kill_for(s, type, ENGINE_CAUSE_NONE, reason);
+        session_kill_for(s, type, &(struct refusal){.reason = reason});
 }
 
 void session_mark_unwritten(struct session *s)
@@ -379,6 +399,17 @@ void session_configured(struct session *s, const struct engine_config *before)
         worker_arm(s, session_next_deadline(s));
 }
 
+static void session_overtime(struct session *s, bool at_once, enum engine_cause cause,
+                             const char *reason)
+{
+        struct refusal why = {.cause = cause, .reason = reason};
+
+        if (at_once)
+                session_kill_for(s, ENGINE_EVENT_TIMEOUT, &why);
+        else
+                session_drain_for(s, ENGINE_EVENT_TIMEOUT, &why);
+}
+
 /* Nothing came for too long. Its last bytes may wait in the socket, where a busy worker has not
  * looked. */
 static void session_overdue(struct session *s)
@@ -393,11 +424,11 @@ static void session_overdue(struct session *s)
                 return;
         }
         if (s->body_since)
-                session_drain_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY,
-                                  "a frame's body did not arrive in time");
+                session_overtime(s, false, ENGINE_CAUSE_BODY,
+                                 "a frame's body did not arrive in time");
         else
-                session_drain_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_KEEP_ALIVE,
-                                  "no frame for 1.25 x the timeout");
+                session_overtime(s, false, ENGINE_CAUSE_KEEP_ALIVE,
+                                 "no frame for 1.25 x the timeout");
 }
 
 static void session_check_live(struct session *s)
@@ -436,10 +467,10 @@ void session_check_timers(struct session *s)
         if (s->state == SESSION_LIVE)
                 session_check_live(s);
         else if (w->now >= s->deadline)
-                session_kill_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_HANDSHAKE,
+                session_overtime(s, true, ENGINE_CAUSE_HANDSHAKE,
                                  "the handshake was not finished in time");
         if (s->write_blocked && s->state != SESSION_DEAD && w->now >= s->write_since + timeout)
-                session_kill_for(s, ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BLOCKED,
+                session_overtime(s, true, ENGINE_CAUSE_BLOCKED,
                                  "accepted no byte for one timeout while frames waited");
         if (s->state != SESSION_DEAD)
                 worker_arm(s, MAX(session_next_deadline(s), w->now + NSEC_PER_MSEC));

@@ -14,7 +14,7 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
-#include "access/access.h"
+#include "access/account.h"
 #include "engine/engine.h"
 #include "engine/pace.h"
 #include "engine/queue.h"
@@ -25,6 +25,13 @@
 #include "wire/handshake.h"
 
 struct worker;
+
+/* Why something is refused, or ended: what the peer is told, and what is told of it. */
+struct refusal {
+        uint8_t code; /* enum wire_result, where it is told */
+        enum engine_cause cause;
+        const char *reason;
+};
 
 enum session_state {
         SESSION_GREETING, /* our greeting is sent, the client's is awaited */
@@ -78,6 +85,7 @@ struct session {
         bool queue_full;    /* until it is below half again */
         bool striking;      /* a drop policy is at work until there is room */
         bool registered;    /* in the tables */
+        bool nameless;      /* counted among its user's connections that have no name yet */
         bool announced;     /* its leaving is to be announced */
         bool lingering;     /* all is written and the end is sent; the peer's end is awaited */
         bool unwritten;     /* on the worker's list of sessions to write */
@@ -96,7 +104,8 @@ struct session {
         struct topic_list topic_list;
         struct last_target last_target;
         struct account *account;
-        size_t subscribed; /* of what is charged to it: subscriptions and exclusions */
+        size_t subscribed, n_subscribed; /* bytes and number of what is charged to it: subscriptions
+                                            and exclusions */
         struct pace pace;
         struct wait_list waiters; /* senders that wait for room here */
 
@@ -135,9 +144,11 @@ struct session {
         RB_ENTRY(session) timer_link;
 };
 
-/* From any thread: makes a session that no worker has yet. On failure the fd stays the caller's. */
+/* From any thread: makes a session that no worker has yet. On failure the fd stays the caller's.
+ * -EDQUOT, -EUSERS, -EBUSY: see engine_adopt(). moved: it was a session before, whatever the limits
+ * are now. */
 int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
-                const char *listener, struct session **ret);
+                const char *listener, bool moved, struct session **ret);
 /* Frees it and what it holds; it must be in no table and on no list. Returns NULL. */
 struct session *session_free(struct session *s);
 
@@ -147,8 +158,7 @@ void session_start(struct session *s);
 /* Ends it: what is queued is written out, for at most one timeout. The reason goes into the event.
  */
 void session_drain(struct session *s, enum engine_event_type type, const char *reason);
-void session_drain_for(struct session *s, enum engine_event_type type, enum engine_cause cause,
-                       const char *reason);
+void session_drain_for(struct session *s, enum engine_event_type type, const struct refusal *why);
 /* Ends it at once: what is queued is lost. */
 void session_kill(struct session *s, enum engine_event_type type, const char *reason);
 

@@ -127,11 +127,12 @@ static void request_adopt(struct worker *w, struct session *s)
 static void worker_configure(struct worker *w, const struct engine_config *config)
 {
         struct engine_config before = w->engine->config;
+        struct account_limits limits;
         struct session *s;
 
         w->engine->config = *config;
-        accounts_set_limits(w->engine->accounts, config->max_connections_per_user,
-                            config->queue_memory_max, config->queue_memory_max / 2);
+        engine_config_limits(config, &limits);
+        accounts_set_limits(w->engine->accounts, &limits);
         LIST_FOREACH (s, &w->sessions, link)
                 session_configured(s, &before);
 }

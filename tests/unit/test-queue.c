@@ -23,10 +23,12 @@ static struct buffer_pool pool;
 
 static int setup(void **state)
 {
+        struct account_limits limits = {.max = {[QUOTA_MEMORY] = SIZE_MAX / 8},
+                                        .max_held = SIZE_MAX / 4};
         struct identity id = identity_of_user(1);
 
-        assert_int_equal(accounts_new(10, SIZE_MAX / 4, SIZE_MAX / 8, &accounts), 0);
-        assert_int_equal(accounts_connect(accounts, &id, &account), 0);
+        assert_int_equal(accounts_new(&limits, &accounts), 0);
+        assert_int_equal(accounts_connect_again(accounts, &id, &account), 0);
         buffer_pool_init(&pool, accounts);
         return 0;
 }
@@ -35,6 +37,7 @@ static int teardown(void **state)
 {
         assert_int_equal(accounts_held(accounts), 0);
         buffer_pool_done(&pool);
+        account_give_back(account, QUOTA_HANDSHAKES, 1);
         accounts_disconnect(accounts, account);
         accounts_free(accounts);
         return 0;
