@@ -120,24 +120,38 @@ void message_listening(struct log_record *ret, enum transport_kind kind, const c
         set_listener(ret, name);
 }
 
+static size_t memory_of_user(const struct engine_config *c)
+{
+        return c->queue_memory_max_per_user ? c->queue_memory_max_per_user
+                                            : c->queue_memory_max / 2;
+}
+
 void message_limits(struct log_record *ret, const struct engine_config *c, rlim_t max_files)
 {
         char timeout[TEXT_NUMBER_MAX], frame[TEXT_NUMBER_MAX], queue[TEXT_NUMBER_MAX],
                 memory[TEXT_NUMBER_MAX];
-        char length[TEXT_NUMBER_MAX], pace[TEXT_NUMBER_MAX], poll[TEXT_NUMBER_MAX];
+        char length[TEXT_NUMBER_MAX], pace[TEXT_NUMBER_MAX], poll[TEXT_NUMBER_MAX],
+                own[TEXT_NUMBER_MAX], rate[64] = "any per second";
+
+        if (c->connection_rate_per_user > 0)
+                (void)snprintf(rate, sizeof(rate), "%zu per second after %zu",
+                               c->connection_rate_per_user, c->connection_burst_per_user);
 
         say(ret, LOG_INFO, ID_LIMITS,
             "limits: timeout %s; frame %s; queue %zu frames or %s, all queues %s; slow receivers: "
             "%s after %s; "
-            "topic %zu parts, %s; %zu connections per user; %llu files; busy polling %s; "
+            "topic %zu parts, %s; each user: %zu connections, %zu without a name, %s, %zu names, "
+            "%zu "
+            "subscriptions, queues %s; %llu files; busy polling %s; "
             "force-register %s",
             text_duration(c->timeout, timeout), text_bytes(c->max_frame_size, frame),
             c->queue_frames, text_bytes(c->queue_bytes, queue),
             text_bytes(c->queue_memory_max, memory), options_slow_policy_word(c->slow_policy),
             c->slow_pace ? text_duration(c->slow_pace, pace) : "no wait", c->max_topic_parts,
             text_bytes(c->max_topic_length, length), c->max_connections_per_user,
-            (unsigned long long)max_files, text_duration(c->busy_poll, poll),
-            c->force_register ? "on" : "off");
+            c->max_handshakes_per_user, rate, c->max_names_per_user, c->max_subscriptions_per_user,
+            text_bytes(memory_of_user(c), own), (unsigned long long)max_files,
+            text_duration(c->busy_poll, poll), options_force_register_word(c->force_register));
 }
 
 void message_stopping(struct log_record *ret, const char *signal_name)
@@ -213,8 +227,7 @@ static const struct event_style event_styles[] = {
         {ENGINE_EVENT_GONE, ENGINE_CAUSE_NONE, LOG_DEBUG, ID_GONE, "gone", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NAME, LOG_WARNING, ID_NAME_REFUSED, "refused", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_RULE, LOG_WARNING, ID_RULE_REFUSED, "refused", ""},
-        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA, LOG_WARNING, ID_QUOTA_REFUSED,
-         "was refused a subscription", "; --queue-memory-max sets the limit"},
+        {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA, LOG_WARNING, ID_QUOTA_REFUSED, "refused", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_PROTOCOL, LOG_WARNING, ID_PROTOCOL_REFUSED, "refused",
          ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NO_MEMORY, LOG_ERR, ID_NO_MEMORY, "refused", ""},
@@ -278,6 +291,13 @@ static void fill_fields(struct log_record *ret, const struct engine_event *event
         set_reason(ret, event->detail);
 }
 
+/* Who is refused and stays was refused a subscription. */
+static const char *what_of(const struct engine_event *event, const struct event_style *style)
+{
+        return event->type == ENGINE_EVENT_REFUSED && !event->over ? "was refused a subscription"
+                                                                   : style->what;
+}
+
 bool message_event(struct log_record *ret, const struct engine_event *event)
 {
         const struct event_style *style = find_style(event);
@@ -299,7 +319,7 @@ bool message_event(struct log_record *ret, const struct engine_event *event)
                 (void)snprintf(frames, sizeof(frames), " (%" PRIu64 " frames)", event->n_frames);
         if (event->type == ENGINE_EVENT_REGISTERED)
                 why[0] = '\0';
-        say(ret, style->priority, style->message_id, "%s %s%s%s%s%s", who, style->what,
+        say(ret, style->priority, style->message_id, "%s %s%s%s%s%s", who, what_of(event, style),
             why[0] ? ": " : "", why, frames, style->hint);
         fill_fields(ret, event);
         return true;
@@ -332,27 +352,52 @@ void message_accept_resumed(struct log_record *ret, const char *listener)
         set_listener(ret, listener);
 }
 
+static const struct {
+        int error; /* of engine_adopt() */
+        const char *what;
+        const char *key;
+} over_quota[] = {
+        {-EDQUOT, "too many connections", "MaxConnectionsPerUser"},
+        {-EUSERS, "too many connections without a name", "MaxHandshakesPerUser"},
+        {-EBUSY, "too many connections per second", "ConnectionRatePerUser"},
+};
+
+/* True: the peer's user has as much as it may. *ret_reason is a phrase in any case. */
+static bool describe_refusal(int error, char *out, size_t size, const char **ret_reason)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(over_quota); i++)
+                if (over_quota[i].error == error) {
+                        *ret_reason = over_quota[i].what;
+                        (void)snprintf(out, size, "it has %s (%s)", over_quota[i].what,
+                                       over_quota[i].key);
+                        return true;
+                }
+        *ret_reason = strerrordesc_np(-error);
+        (void)strlcpy(out, *ret_reason, size);
+        return false;
+}
+
 void message_connection_refused(struct log_record *ret, const char *listener,
                                 const struct transport_peer *peer, int error)
 {
-        char visible[256], who[96];
+        char visible[256], who[96], why[128];
+        const char *reason;
+        bool quota = describe_refusal(error, why, sizeof(why), &reason);
 
         if (peer->kind == TRANSPORT_UNIX)
                 (void)snprintf(who, sizeof(who), "user %u", (unsigned)peer->uid);
         else
                 (void)strlcpy(who, peer->source, sizeof(who));
-        say(ret, LOG_WARNING, error == -EDQUOT ? ID_QUOTA_REFUSED : ID_CONNECTION_REFUSED,
+        say(ret, LOG_WARNING, quota ? ID_QUOTA_REFUSED : ID_CONNECTION_REFUSED,
             "connection of %s on %s refused: %s", who,
-            text_visible(listener, visible, sizeof(visible)),
-            error == -EDQUOT ? "it has too many (--max-connections-per-user)"
-                             : strerrordesc_np(-error));
+            text_visible(listener, visible, sizeof(visible)), why);
         ret->has_uid = ret->has_gid = peer->kind == TRANSPORT_UNIX;
         ret->uid = peer->uid;
         ret->gid = peer->gid;
         ret->pid = peer->has_pid ? peer->pid : 0;
         (void)strlcpy(ret->source, peer->source, sizeof(ret->source));
         set_listener(ret, listener);
-        set_reason(ret, error == -EDQUOT ? "too many connections" : strerrordesc_np(-error));
+        set_reason(ret, reason);
 }
 
 void message_fifo_line(struct log_record *ret, const char *path, const char *why)

@@ -52,6 +52,13 @@ static int apply_entry(struct option_parser *p, const struct config_entry *entry
         return r;
 }
 
+/* What follows from other values. */
+static void settle(struct options *o)
+{
+        if (o->engine.queue_memory_max_per_user == 0)
+                o->engine.queue_memory_max_per_user = o->engine.queue_memory_max / 2;
+}
+
 int options_read_config(struct options *o, char error[OPTIONS_ERROR_MAX])
 {
         struct option_parser p = {.options = o, .error = error};
@@ -66,6 +73,8 @@ int options_read_config(struct options *o, char error[OPTIONS_ERROR_MAX])
                 if (r < 0)
                         o->config.failed_at = p.failed_at;
         }
+        if (r >= 0)
+                settle(o);
         return r;
 }
 

@@ -8,7 +8,7 @@
 
 /* --- Help --- */
 
-#define HELP_INDENT 36
+#define HELP_INDENT 40
 
 /* "[8192]", from the field itself, so that it cannot differ from what is in force. */
 static void print_default(FILE *out, const struct option_row *row, const struct options *defaults)
@@ -21,7 +21,8 @@ static void print_default(FILE *out, const struct option_row *row, const struct 
         if (row->kind == OPTION_COUNT)
                 fprintf(out, " [%zu]", *(const size_t *)field);
         else if (row->kind == OPTION_SIZE)
-                fprintf(out, " [%s]", text_bytes(*(const size_t *)field, text));
+                fprintf(out, *(const size_t *)field ? " [%s]" : "",
+                        text_bytes(*(const size_t *)field, text));
         else if (row->kind == OPTION_SECONDS || row->kind == OPTION_DURATION)
                 fprintf(out, " [%s]", text_duration(*(const uint64_t *)field, text));
         else if (row->kind == OPTION_WORD)
@@ -41,7 +42,8 @@ static void print_names(FILE *out, const struct option_row *row)
                 n += snprintf(names + n, sizeof(names) - (size_t)n, "%s--%s", n ? ", " : "    ",
                               row->long_name);
         if (row->value_name)
-                (void)snprintf(names + n, sizeof(names) - (size_t)n, " %s", row->value_name);
+                (void)snprintf(names + n, sizeof(names) - (size_t)n,
+                               row->without_value ? "[=%s]" : " %s", row->value_name);
         fprintf(out, "  %-*s", HELP_INDENT - 2, names);
 }
 

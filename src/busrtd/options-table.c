@@ -8,13 +8,18 @@
                 .kind = OPTION_HEADING, .help = text                                               \
         }
 
+#define PER_USER_MAX 10000000
 #define WITHOUT_EFFECT_MAX (1LL << 40)
 
 /* By the numbers of their enums. */
 static const char *const policies[] = {"disconnect", "drop-newest", "drop-oldest", NULL};
+static const char *const force_modes[] = {"no", "same-identity", "any", NULL};
 static const char *const dbus_modes[] = {"auto", "system", "user", "off", NULL};
 
 _Static_assert(SLOW_DISCONNECT == 0 && SLOW_DROP_NEWEST == 1 && SLOW_DROP_OLDEST == 2, "policies");
+_Static_assert(FORCE_REGISTER_NO == 0 && FORCE_REGISTER_SAME_IDENTITY == 1 &&
+                       FORCE_REGISTER_ANY == 2,
+               "force_modes");
 _Static_assert(DBUS_AUTO == 0 && DBUS_SYSTEM == 1 && DBUS_USER == 2 && DBUS_OFF == 3, "dbus_modes");
 
 const struct option_row option_rows[] = {
@@ -38,8 +43,9 @@ const struct option_row option_rows[] = {
          .at_start = true, .key = "DBusName"},
         HEADING("Configuration"),
         {OPTION_TEXT, 0, "config", "FILE",
-         "read only this file and FILE.d/*.conf; without it busrtd.conf\n"
-         "in /etc/busrt, /run/busrt and so on, see busrtd.conf(5)",
+         "read only this file and FILE.d/*.conf; without it\n"
+         "busrtd.conf in /etc/busrt, /run/busrt and so on, see\n"
+         "busrtd.conf(5)",
          TO(config_file)},
         {OPTION_FLAG, 0, "check-config", NULL,
          "print what differs from the built-in values, and from where", TO(check_config)},
@@ -47,10 +53,29 @@ const struct option_row option_rows[] = {
         {OPTION_SECONDS, 't', NULL, "SECONDS",
          "timeout of keep-alive, handshake and blocked clients", TO(engine.timeout),
          .key = "TimeoutSec"},
-        {OPTION_FLAG, 0, "force-register", NULL, "a new client takes the name of an old one over",
-         TO(engine.force_register), .key = "ForceRegister"},
-        {OPTION_COUNT, 0, "max-connections-per-user", "N", "connections of one user or address",
-         TO(engine.max_connections_per_user), 1, 10000000, .key = "MaxConnectionsPerUser"},
+        {OPTION_WORD, 0, "force-register", "MODE",
+         "a new client takes the name of an old one over: no,\n"
+         "same-identity (of the same user or address) or any, which\n"
+         "is meant without MODE",
+         TO(engine.force_register), .words = force_modes, .without_value = "any",
+         .key = "ForceRegister"},
+        HEADING("Limits for each user, or each address on TCP"),
+        {OPTION_COUNT, 0, "max-connections-per-user", "N", "connections",
+         TO(engine.max_connections_per_user), 1, PER_USER_MAX, .key = "MaxConnectionsPerUser"},
+        {OPTION_COUNT, 0, "max-handshakes-per-user", "N", "connections that have no name yet",
+         TO(engine.max_handshakes_per_user), 1, PER_USER_MAX, .key = "MaxHandshakesPerUser"},
+        {OPTION_COUNT, 0, "max-names-per-user", "N", "names of clients",
+         TO(engine.max_names_per_user), 1, PER_USER_MAX, .key = "MaxNamesPerUser"},
+        {OPTION_COUNT, 0, "max-subscriptions-per-user", "N",
+         "subscriptions and exclusions of all its clients", TO(engine.max_subscriptions_per_user),
+         1, PER_USER_MAX, .key = "MaxSubscriptionsPerUser"},
+        {OPTION_COUNT, 0, "connection-rate-per-user", "N", "new connections per second, 0: any",
+         TO(engine.connection_rate_per_user), 0, PER_USER_MAX, .key = "ConnectionRatePerUser"},
+        {OPTION_COUNT, 0, "connection-burst-per-user", "N",
+         "so many at once before the rate counts", TO(engine.connection_burst_per_user), 1,
+         PER_USER_MAX, .key = "ConnectionBurstPerUser"},
+        {OPTION_SIZE, 0, "queue-memory-max-per-user", "SIZE", "of --queue-memory-max [half of it]",
+         TO(engine.queue_memory_max_per_user), 1 << 20, 1LL << 50, .key = "QueueMemoryMaxPerUser"},
         HEADING("Slow receivers"),
         {OPTION_COUNT, 0, "queue-size", "N", "a client's queue is full at N frames",
          TO(engine.queue_frames), 1, UINT32_MAX, .key = "QueueFrames"},
@@ -60,9 +85,8 @@ const struct option_row option_rows[] = {
          TO(engine.slow_pace), 0, 500, NSEC_PER_MSEC, .key = "SlowConsumerPaceSec"},
         {OPTION_WORD, 0, "slow-policy", "POLICY", "then: disconnect, drop-newest or drop-oldest",
          TO(engine.slow_policy), .words = policies, .key = "SlowConsumerPolicy"},
-        {OPTION_SIZE, 0, "queue-memory-max", "SIZE",
-         "all queues together; one user may hold half of it", TO(engine.queue_memory_max), 1 << 20,
-         1LL << 50, .key = "QueueMemoryMax"},
+        {OPTION_SIZE, 0, "queue-memory-max", "SIZE", "all queues together",
+         TO(engine.queue_memory_max), 1 << 20, 1LL << 50, .key = "QueueMemoryMax"},
         HEADING("Frames"),
         {OPTION_SIZE, 0, "max-frame-size", "SIZE", "longest body of a frame",
          TO(engine.max_frame_size), 1024, UINT32_MAX, .key = "MaxFrameSize"},
@@ -72,8 +96,9 @@ const struct option_row option_rows[] = {
          TO(engine.max_topic_length), 1, 1 << 20, .key = "MaxTopicLength"},
         HEADING("Latency"),
         {OPTION_DURATION, 0, "busy-poll", "USEC",
-         "look for more work that long before sleeping; costs CPU", TO(engine.busy_poll), 0,
-         1000000, NSEC_PER_USEC, .key = "BusyPollUSec"},
+         "look for more work that long before sleeping;\n"
+         "costs CPU",
+         TO(engine.busy_poll), 0, 1000000, NSEC_PER_USEC, .key = "BusyPollUSec"},
         HEADING("Taken for the reference's sake, without effect here"),
         {OPTION_COUNT, 'w', NULL, "WORKERS", "there is one worker", TO(without_effect), 1, 65536},
         {OPTION_COUNT, 0, "buf-size", "BYTES", "buffers follow the traffic", TO(without_effect), 0,
@@ -113,9 +138,17 @@ void options_init(struct options *ret)
 {
         *ret = (struct options){.dbus = DBUS_AUTO, .dbus_name = "org.busrt1"};
         engine_config_init(&ret->engine);
+        ret->engine.exempt[0] = 0;
+        ret->engine.exempt[1] = geteuid();
+        ret->engine.n_exempt = 2;
 }
 
 const char *options_slow_policy_word(enum slow_policy policy)
 {
         return policies[policy];
+}
+
+const char *options_force_register_word(enum force_register force)
+{
+        return force_modes[force];
 }

@@ -32,8 +32,10 @@ struct option_row {
         size_t offset;
         long long min, max;
         uint64_t unit;
-        const char *const *words; /* NULL after the last */
-        bool at_start;            /* a reload does not change it */
+        const char *const *words;  /* NULL after the last */
+        const char *without_value; /* the word that is meant where no value is given, and by "yes";
+                                      by "no" it is the first */
+        bool at_start;             /* a reload does not change it */
         const char *key; /* in [Bus] of the configuration; NULL: on the command line alone */
 };
 

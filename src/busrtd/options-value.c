@@ -153,6 +153,18 @@ static const char *list_words(const char *const *words, char *out, size_t size)
         return out;
 }
 
+/* A key that had been a switch before it had words. */
+static bool find_switch(const struct option_row *row, const char *value, unsigned *ret)
+{
+        bool on;
+
+        if (!row->without_value || config_parse_boolean(value, &on) < 0)
+                return false;
+        for (*ret = 0; on && strcmp(row->words[*ret], row->without_value) != 0; ++*ret)
+                ;
+        return true;
+}
+
 static int set_word(struct option_parser *p, const struct option_row *row, const char *value,
                     unsigned *field)
 {
@@ -163,6 +175,8 @@ static int set_word(struct option_parser *p, const struct option_row *row, const
                         *field = i;
                         return 0;
                 }
+        if (find_switch(row, value, field))
+                return 0;
         return complain_value(p, row, value, "%s is wanted",
                               list_words(row->words, list, sizeof(list)));
 }

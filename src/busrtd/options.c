@@ -23,6 +23,8 @@ static int take(struct option_parser *p, const struct option_row *row, const cha
         if (p->seen & bit && row->kind != OPTION_BIND)
                 return option_complain(p, "%s is given twice", option_row_name(p, row, name));
         p->seen |= bit;
+        if (row->without_value && !value)
+                return option_apply(p, row, row->without_value);
         if (!takes_value(row))
                 return value ? option_complain(p, "%s takes no value",
                                                option_row_name(p, row, name))

@@ -77,5 +77,6 @@ int options_foreach_setting(const struct options *options,
 
 /* As busrtd.conf writes it. */
 const char *options_slow_policy_word(enum slow_policy policy);
+const char *options_force_register_word(enum force_register force);
 
 void options_done(struct options *options);

@@ -5,6 +5,7 @@ Broker starts the program that $BUSRTD names in a temporary directory, listens t
 and reads its log from a pipe. Client is one connection that speaks bytes. Nothing here sleeps: every wait is for a
 condition, with a deadline far beyond what it should take.
 """
+import contextlib
 import os
 import re
 import select
@@ -20,6 +21,8 @@ import unittest
 
 DEADLINE = 60
 BUSRTD = os.environ.get('BUSRTD', 'busrtd')
+
+NOBODY = 65534
 
 GREETING = b'\xeb\x01\x00'
 OK = 0x01
@@ -222,6 +225,21 @@ def connect(where):
     return s
 
 
+@contextlib.contextmanager
+def as_user(uid, gid=None, groups=()):
+    """Connections that are made meanwhile are that user's. Root only."""
+    before = os.getgroups()
+    os.setgroups(list(groups))
+    os.setegid(uid if gid is None else gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
 class Client:
     """A registered connection, by an address or a socket that is connected."""
 
@@ -313,6 +331,17 @@ class TestCase(unittest.TestCase):
         client = broker.client(name, where)
         self.addCleanup(client.close)
         return client
+
+    def limited_peer(self, *args, **options):
+        """A broker, and how to reach it as somebody whom its limits per user concern: those of root and of its own
+        user do not count. (broker, where, who in the log as a pattern, context in which to connect)"""
+        broker = self.broker('-B', 'bus.sock', '-B', '127.0.0.1:0', *args, **options)
+        if os.getuid() == 0:
+            os.chmod(broker.dir, 0o755)
+            os.chmod(broker.path(), 0o777)
+            return broker, broker.path(), f'user {NOBODY}', lambda: as_user(NOBODY)
+        port = int(broker.log.wait_for(r'listening on 127.0.0.1:(\d+)').group(1))
+        return broker, ('127.0.0.1', port), r'127\.0\.0\.1:\d+', contextlib.nullcontext
 
     def directory(self):
         path = tempfile.mkdtemp(prefix='busrt-process-')

@@ -25,7 +25,7 @@ class Config(TestCase):
         drop_in = self.write('[Bus]\nQueueFrames=200\nListen=/run/x.sock\nForceRegister=yes\n', 'b.conf.d/10.conf')
         self.assertEqual(self.check('--busy-poll', '20'), (
             0, f'Listen=/run/x.sock  # {drop_in}:3\n'
-            f'ForceRegister=yes  # {drop_in}:4\n'
+            f'ForceRegister=any  # {drop_in}:4\n'
             f'QueueFrames=200  # {drop_in}:2\n'
             f'SlowConsumerPaceSec=50ms  # {self.file}:5\n'
             f'MaxFrameSize=1048576  # {self.file}:4\n'
@@ -52,7 +52,7 @@ class Config(TestCase):
                            ('MaxFrameSize=1T', 'MaxFrameSize= "1T": a number of bytes'),
                            ('TimeoutSec=5x', 'TimeoutSec= "5x": a time from 10 ms'),
                            ('SlowConsumerPaceSec=1s', 'a time from 0 to 500 ms'),
-                           ('ForceRegister=perhaps', 'yes or no'),
+                           ('ForceRegister=perhaps', 'no, same-identity or any'),
                            ('Listen=nonsense', 'not an address'),
                            ('nonsense', r'neither \[Section\] nor Key=Value'),
                            ('[Bus', 'a section is written')):

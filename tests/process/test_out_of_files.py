@@ -79,18 +79,20 @@ class OutOfFiles(TestCase):
             s.close()
 
     def test_too_many_of_one_user_are_refused_and_told(self):
-        broker = self.broker('-B', 'bus.sock', '--max-connections-per-user', '3')
-        inside = [self.connected(broker, f'c{i}') for i in range(3)]
-        for _ in range(50):
-            with connect(broker.path()) as s:
-                self.assertEqual(s.recv(3), b'')
-        broker.log.wait_for(r'connection of user %d on bus.sock refused: it has too many' % os.getuid())
+        broker, where, who, context = self.limited_peer('--max-connections-per-user', '3')
+        with context():
+            inside = [self.connected(broker, f'c{i}', where) for i in range(3)]
+            for _ in range(50):
+                with connect(where) as s:
+                    self.assertEqual(s.recv(3), b'')
+        broker.log.wait_for(f'connection of {who} on [^ ]+ refused: it has too many')
         self.assertEqual(inside[0].acked(MESSAGE, b'c1\0hello'), OK)
         inside.pop().close()
         until = time.monotonic() + DEADLINE
         while True:  # the broker sees the end of that connection in its own time
             try:
-                self.connected(broker, 'late')
+                with context():
+                    self.connected(broker, 'late', where)
                 break
             except (EOFError, ConnectionError):
                 self.assertLess(time.monotonic(), until)

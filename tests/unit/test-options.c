@@ -79,7 +79,15 @@ static void test_nothing_given_is_the_defaults(void **state)
         assert_int_equal(o.engine.queue_bytes, config.queue_bytes);
         assert_int_equal(o.engine.max_frame_size, config.max_frame_size);
         assert_int_equal(o.engine.queue_memory_max, config.queue_memory_max);
-        assert_false(o.engine.force_register);
+        assert_int_equal(o.engine.force_register, FORCE_REGISTER_NO);
+        assert_int_equal(o.engine.max_names_per_user, config.max_names_per_user);
+        assert_int_equal(o.engine.max_handshakes_per_user, config.max_handshakes_per_user);
+        assert_int_equal(o.engine.max_subscriptions_per_user, config.max_subscriptions_per_user);
+        assert_int_equal(o.engine.connection_rate_per_user, config.connection_rate_per_user);
+        assert_int_equal(o.engine.connection_burst_per_user, config.connection_burst_per_user);
+        assert_int_equal(o.engine.n_exempt, 2);
+        assert_int_equal(o.engine.exempt[0], 0);
+        assert_int_equal(o.engine.exempt[1], geteuid());
         assert_int_equal(o.n_binds, 0);
         assert_null(o.pid_file);
         assert_false(o.verbose || o.daemonize || o.log_syslog);
@@ -100,7 +108,8 @@ static void test_the_reference_s_command_line(void **state)
         assert_int_equal(o.engine.queue_frames, 100);
         options_done(&o);
         o = good("--buf-ttl 10 --force-register -P /run/p --verbose -D --log-syslog -B ./x.ipc");
-        assert_true(o.engine.force_register && o.verbose && o.daemonize && o.log_syslog);
+        assert_int_equal(o.engine.force_register, FORCE_REGISTER_ANY);
+        assert_true(o.verbose && o.daemonize && o.log_syslog);
         assert_string_equal(o.pid_file, "/run/p");
         options_done(&o);
 }
@@ -147,6 +156,45 @@ static void test_our_limits(void **state)
         assert_int_equal(o.engine.max_connections_per_user, 5);
         assert_int_equal(o.engine.slow_policy, SLOW_DROP_NEWEST);
         options_done(&o);
+}
+
+static void test_limits_of_each_user(void **state)
+{
+        struct options o = good("--max-handshakes-per-user 1 --max-names-per-user 2 "
+                                "--max-subscriptions-per-user 3 --connection-rate-per-user 0 "
+                                "--connection-burst-per-user 5 --queue-memory-max-per-user 6M");
+
+        assert_int_equal(o.engine.max_handshakes_per_user, 1);
+        assert_int_equal(o.engine.max_names_per_user, 2);
+        assert_int_equal(o.engine.max_subscriptions_per_user, 3);
+        assert_int_equal(o.engine.connection_rate_per_user, 0);
+        assert_int_equal(o.engine.connection_burst_per_user, 5);
+        assert_int_equal(o.engine.queue_memory_max_per_user, 6 << 20);
+        options_done(&o);
+        bad("--connection-burst-per-user 0", "--connection-burst-per-user");
+        bad("--max-names-per-user 0", "--max-names-per-user");
+}
+
+static void test_force_register_has_modes(void **state)
+{
+        static const struct {
+                const char *args;
+                enum force_register mode;
+        } cases[] = {{"--force-register", FORCE_REGISTER_ANY},
+                     {"--force-register=any", FORCE_REGISTER_ANY},
+                     {"--force-register=yes", FORCE_REGISTER_ANY},
+                     {"--force-register=same-identity", FORCE_REGISTER_SAME_IDENTITY},
+                     {"--force-register=no", FORCE_REGISTER_NO},
+                     {"--force-register --verbose", FORCE_REGISTER_ANY}};
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct options o = good(cases[i].args);
+
+                assert_int_equal(o.engine.force_register, cases[i].mode);
+                options_done(&o);
+        }
+        bad("--force-register=some", "no, same-identity or any");
+        bad("--force-register any", "any");
 }
 
 static void test_unknown_options_are_refused(void **state)
@@ -280,7 +328,7 @@ static void test_help_tells_of_every_option(void **state)
                                               "--verbose",
                                               "-D ",
                                               "--log-syslog",
-                                              "--force-register",
+                                              "--force-register[=MODE]",
                                               "-w WORKERS",
                                               "-t SECONDS",
                                               "--buf-size BYTES",
@@ -295,6 +343,12 @@ static void test_help_tells_of_every_option(void **state)
                                               "--max-topic-length SIZE",
                                               "--slow-pace MSEC",
                                               "--max-connections-per-user N",
+                                              "--max-handshakes-per-user N",
+                                              "--max-names-per-user N",
+                                              "--max-subscriptions-per-user N",
+                                              "--connection-rate-per-user N",
+                                              "--connection-burst-per-user N",
+                                              "--queue-memory-max-per-user SIZE",
                                               "-h, --help",
                                               "-V, --version",
                                               "[8192]",
@@ -332,6 +386,8 @@ int main(void)
                 cmocka_unit_test(test_the_reference_s_command_line),
                 cmocka_unit_test(test_an_option_can_be_written_in_several_ways),
                 cmocka_unit_test(test_our_limits),
+                cmocka_unit_test(test_limits_of_each_user),
+                cmocka_unit_test(test_force_register_has_modes),
                 cmocka_unit_test(test_unknown_options_are_refused),
                 cmocka_unit_test(test_values_must_be_there_and_only_where_wanted),
                 cmocka_unit_test(test_nothing_but_bind_may_be_repeated),
