@@ -184,7 +184,7 @@ static void taken_over_it_still_gets_everything(void **state)
         struct scene s;
 
         bed_config(&config);
-        config.force_register = true;
+        config.force_register = FORCE_REGISTER_ANY;
         scene_open(&s, &config);
         fill(&s);
         heir = bed_connect(&s.bed, 1000);

@@ -36,7 +36,7 @@ static void race_open(struct race *r, bool force)
         struct engine_config config;
 
         bed_config(&config);
-        config.force_register = force;
+        config.force_register = force ? FORCE_REGISTER_ANY : FORCE_REGISTER_NO;
         bed_open(&r->bed, &config);
         bystanders_join(&r->bed, &r->bystanders);
         r->probe = bed_join(&r->bed, "probe");
