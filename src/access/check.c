@@ -232,13 +232,19 @@ struct verdict access_check_subscribe(const struct access_rule *rule, const char
         return check_words(rule, ACCESS_SUBSCRIBE_TO, &mask_topic, covers_mask, mask, len);
 }
 
+bool access_rule_is_picky(const struct access_rule *rule)
+{
+        return rule &&
+               (rule == &access_rule_of_nobody || rule->lists[ACCESS_RECEIVE_FROM].n_items > 0);
+}
+
 struct verdict access_check_receive(const struct access_rule *rule, const char *sender, size_t len)
 {
         if (!rule)
                 return allow(no_rules, NULL);
         if (is_text(sender, len, ".broker"))
                 return allow("everybody hears the broker", NULL);
-        if (rule != &access_rule_of_nobody && rule->lists[ACCESS_RECEIVE_FROM].n_items == 0)
+        if (!access_rule_is_picky(rule))
                 return allow("the access rules do not say from whom frames are taken",
                              &rule->place);
         return check_words(rule, ACCESS_RECEIVE_FROM, &mask_name, covers_text, sender,

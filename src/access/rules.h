@@ -7,7 +7,7 @@
  *      name       is this a name at all?               access.h: access_check_name()
  *      rule       may it bear the name?                access_check_identity()
  *                 may it send, publish, subscribe?     access_check_send() ...
- *      quota      has it room left?                    access.h: account_charge() ...
+ *      quota      has it room left?                    account.h: accounts_connect() ...
  *
  * A set of rules is made once, by a builder, and never changed: any thread may ask it without a
  * lock, as long as it holds a reference. Questions allocate nothing. Pure: users and groups come as
@@ -52,6 +52,9 @@ const struct access_rule *access_rules_find(const struct access_rules *rules, co
                                             size_t len);
 /* The mask of a rule's section. "" and 0: no section matches. */
 const char *access_rule_mask(const struct access_rule *rule, size_t *ret_len);
+
+/* Does it say from whom frames are taken? NULL: no. */
+bool access_rule_is_picky(const struct access_rule *rule);
 
 /* All of the following give WIRE_OK or WIRE_ACCESS. file (the rules' own) and line: of the word
  * that allowed; of the key that did not, or of the section where it has no such key; NULL and 0

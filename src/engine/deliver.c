@@ -155,15 +155,20 @@ int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *b
                       const char *mask, size_t mask_len)
 {
         struct worker *w = f->sender->worker;
+        bool some_are_picky = w->engine->registry.n_picky > 0;
         int r = name_tree_match(w->engine->registry.name_tree, mask, mask_len, &w->name_set);
 
         search_done(w, w->name_set.n_steps);
         if (r < 0)
                 return r;
         outgoing_init(f, body);
-        for (size_t i = 0; i < w->name_set.n_found; i++)
-                deliver_one(from, f,
-                            container_of(w->name_set.found[i], struct session, name_entry));
+        for (size_t i = 0; i < w->name_set.n_found; i++) {
+                struct session *to = container_of(w->name_set.found[i], struct session, name_entry);
+
+                if (unlikely(some_are_picky) && !permit_receive(to, f->sender))
+                        continue;
+                deliver_one(from, f, to);
+        }
         outgoing_done(f);
         return 0;
 }
@@ -190,6 +195,7 @@ int deliver_publication(struct session *from, struct outgoing *f, struct buffer 
                         const char *receiver, size_t receiver_len)
 {
         struct worker *w = f->sender->worker;
+        bool some_are_picky = w->engine->registry.n_picky > 0;
         int r = subscription_match(w->engine->registry.subscriptions, f->topic, f->topic_len,
                                    &w->match_set);
 
@@ -206,6 +212,8 @@ int deliver_publication(struct session *from, struct outgoing *f, struct buffer 
                         prefetch_receiver(container_of(w->match_set.found[i + PREFETCH_AHEAD],
                                                        struct session, subscriber));
                 if (receiver && !is_primary_name(to, receiver, receiver_len))
+                        continue;
+                if (unlikely(some_are_picky) && !permit_receive(to, f->sender))
                         continue;
                 if (to->exclusions && is_excluded(to, f))
                         continue;

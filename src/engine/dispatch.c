@@ -54,6 +54,8 @@ static enum wire_result topic_handle(struct session *s, uint8_t op, const char *
 
         if (!text_within_limits(s, &mask_topic, topic, len))
                 return WIRE_DATA;
+        if (op == WIRE_OP_SUBSCRIBE && unlikely(s->rule) && !permit_subscribe(s, topic, len))
+                return WIRE_ACCESS;
         r = topic_apply(s, op, topic, len);
         if (r >= 0)
                 return WIRE_OK;
@@ -86,7 +88,7 @@ static enum dispatch_result dispatch_topics(struct session *s, const struct wire
                         return DISPATCH_DONE;
                 }
                 result = topic_handle(s, request->op, topic, topic_len);
-                if (result != WIRE_OK)
+                if (result != WIRE_OK && list->result != WIRE_ACCESS)
                         list->result = result;
                 if ((s->worker->budget -= WORKER_FRAME_COST) <= 0 && list->at <= len)
                         return DISPATCH_WAIT;
@@ -112,26 +114,30 @@ static struct outgoing outgoing_of(const struct session *s, const struct wire_re
 }
 
 /* The last target is remembered, also one that is not there: most senders talk to one peer for
- * long. *ret is NULL if nobody has that name. False: it could not be one. */
-static bool find_target(struct session *s, const char *name, size_t len, struct session **ret)
+ * long. *ret is NULL if nobody has that name. WIRE_DATA: it could not be one. WIRE_ACCESS: rules
+ * do not allow it; that is not remembered. */
+static enum wire_result find_target(struct session *s, const char *name, size_t len,
+                                    struct session **ret)
 {
         struct registry *r = &s->worker->engine->registry;
         struct last_target *last = &s->last_target;
 
         if (last->version == r->version && last->len == len && memcmp(last->name, name, len) == 0) {
                 *ret = last->session;
-                return true;
+                return WIRE_OK;
         }
         *ret = registry_find(r, name, len);
         if (!*ret && !utf8_is_valid(name, len))
-                return false;
+                return WIRE_DATA;
+        if (unlikely(s->rule) && !permit_message(s, name, len, *ret))
+                return WIRE_ACCESS;
         if (len <= sizeof(last->name)) {
                 last->session = *ret;
                 last->version = r->version;
                 last->len = len;
                 memcpy(last->name, name, len);
         }
-        return true;
+        return WIRE_OK;
 }
 
 /* A frame that its struck receiver never got counts as written all the same, as with the reference.
@@ -178,6 +184,7 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
                                              uint8_t *p, size_t len, const struct wire_body *b,
                                              struct buffer *body)
 {
+        enum wire_result result;
         struct session *to;
 
         if (s->pace.refuse) {
@@ -185,10 +192,13 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
                 count_refused(s->worker->engine, len);
                 return message_done(s, request, len, WIRE_NOT_DELIVERED);
         }
-        if (!find_target(s, b->target, b->target_len, &to)) {
+        result = find_target(s, b->target, b->target_len, &to);
+        if (result == WIRE_DATA) {
                 dispatch_violation(s, request, "the target is not UTF-8");
                 return DISPATCH_DONE;
         }
+        if (result != WIRE_OK)
+                return message_done(s, request, len, result);
         if (!to || to->state != SESSION_LIVE)
                 return message_done(s, request, len, WIRE_NOT_REGISTERED);
         if (to->kind == TRANSPORT_INTERNAL) {
@@ -232,6 +242,10 @@ static enum dispatch_result dispatch_broadcast(struct session *s,
                 session_ack(s, request, WIRE_DATA);
                 return DISPATCH_DONE;
         }
+        if (!permit_fan_out(s, WIRE_OP_BROADCAST, b->target, b->target_len)) {
+                session_ack(s, request, WIRE_ACCESS);
+                return DISPATCH_DONE;
+        }
         fan_out_ack(s, request, deliver_broadcast(s, &f, body, b->target, b->target_len));
         return DISPATCH_DONE;
 }
@@ -245,6 +259,10 @@ static enum dispatch_result dispatch_publish(struct session *s, const struct wir
         count_received(s, len);
         if (!text_within_limits(s, &mask_topic, b->target, b->target_len)) {
                 session_ack(s, request, WIRE_DATA);
+                return DISPATCH_DONE;
+        }
+        if (!permit_fan_out(s, WIRE_OP_PUBLISH, b->target, b->target_len)) {
+                session_ack(s, request, WIRE_ACCESS);
                 return DISPATCH_DONE;
         }
         f.topic = b->target;

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 
+#include "access/rules.h"
 #include "engine/internal.h"
 
 int engine_new(const struct engine_config *config, struct engine **ret)
@@ -14,6 +15,7 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         if (!e)
                 return -ENOMEM;
         e->config = *config;
+        access_rules_ref(e->config.access);
         e->events.fd = -1;
         e->worker.epoll_fd = e->worker.wake_fd = -1;
         e->started_at = clock_nsec(CLOCK_MONOTONIC);
@@ -66,6 +68,7 @@ struct engine *engine_free(struct engine *engine)
         event_ring_done(&engine->events);
         worker_done(&engine->worker);
         accounts_free(engine->accounts);
+        access_rules_unref(engine->config.access);
         free(engine);
         return NULL;
 }
@@ -184,7 +187,11 @@ int engine_ping(struct engine *engine)
 
 int engine_configure(struct engine *engine, const struct engine_config *config)
 {
-        return engine_post(engine, REQUEST_CONFIGURE, (struct request){.config = *config});
+        int r = engine_post(engine, REQUEST_CONFIGURE, (struct request){.config = *config});
+
+        if (r == 0)
+                access_rules_ref(config->access);
+        return r;
 }
 
 /* A request with bytes in two parts. */

@@ -20,6 +20,7 @@
 #include "transport/transport.h"
 
 struct engine;
+struct access_rules; /* access/rules.h */
 
 /* What is done to a receiver that stays too slow (docs/slow-receivers.md). */
 enum slow_policy {
@@ -59,6 +60,8 @@ struct engine_config {
         size_t max_subscriptions_per_user; /* and exclusions, of all its clients */
         size_t connection_rate_per_user;   /* per second; 0: any */
         size_t connection_burst_per_user;  /* so many at once before the rate counts */
+        struct access_rules *access; /* NULL: everybody may everything. The engine takes a reference
+                                        of its own. */
         /* Users to whom none of these limits applies. */
         uid_t exempt[ENGINE_EXEMPT_MAX];
         size_t n_exempt;
@@ -98,9 +101,10 @@ int engine_adopt(struct engine *engine, int fd, const struct transport_peer *pee
                  const char *listener);
 /* Ends a session by its id. */
 int engine_disconnect(struct engine *engine, uint64_t id);
-/* New limits, policies and times for all, sessions that there are too. All of it or nothing:
- * -ENOMEM. It ends nobody by itself: where the timeout became shorter, every clock has one new
- * timeout from then on. */
+/* New limits, policies, times and access rules for all, sessions that there are too. All of it or
+ * nothing: -ENOMEM. Rules apply between two frames: who may not be here any more is disconnected,
+ * subscriptions that are not allowed any more are dropped. Nothing else ends anybody: where the
+ * timeout became shorter, every clock has one new timeout from then on. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
 /* A service's reply to the session of that id that comes later than its callback. Who has gone
  * meanwhile gets nothing. Several come in the order of the calls, and may come behind what
@@ -132,6 +136,7 @@ struct engine_counters {
         uint64_t clients;  /* registered now */
         uint64_t held;     /* bytes held in queues, unfinished frames and subscriptions now */
         uint64_t passes;   /* of the workers: proof of progress; never reset */
+        uint64_t denied;   /* what access rules did not let clients do */
 };
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);
 uint64_t engine_uptime(const struct engine *engine);
@@ -151,7 +156,9 @@ enum engine_event_type {
                                 */
         ENGINE_EVENT_TAKEOVER, /* a name taken over by force-register */
         ENGINE_EVENT_MEMORY,   /* the memory limit was reached; the receiver named was ended */
-        ENGINE_EVENT_RESYNC,   /* events were lost: the ring was full */
+        ENGINE_EVENT_DENIED, /* access rules: n_frames times. Cause NONE: what it may not do, one a
+                                second for each. RULE: it lost subscriptions to new rules. */
+        ENGINE_EVENT_RESYNC, /* events were lost: the ring was full */
 };
 
 /* Which kind of refusal or time-out it was. */
@@ -165,7 +172,7 @@ enum engine_cause {
 
         ENGINE_CAUSE_PROTOCOL, /* REFUSED: it does not speak the protocol, or not this version */
         ENGINE_CAUSE_NAME,     /* the name is no name, or not free */
-        ENGINE_CAUSE_RULE,     /* who it is may not do that */
+        ENGINE_CAUSE_RULE,     /* who it is may not do that; GONE: not any more */
         ENGINE_CAUSE_QUOTA, /* its user has as much as it may. Refused a subscription it stays. */
         ENGINE_CAUSE_NO_MEMORY,
 };
@@ -184,6 +191,8 @@ struct engine_event {
         char name[128]; /* the client's; cut with "..."; empty before it has one. Untrusted text. */
         char source[64];  /* TCP peers */
         char detail[160]; /* what and why, a phrase */
+        char file[128];   /* of the access rule that decided; cut at its beginning; or empty */
+        unsigned line;    /* 0: none */
 };
 
 /* Readable when there are events. */

@@ -101,6 +101,32 @@ void event_push_refused(struct session *s, enum engine_cause cause, const char *
         event_publish(s);
 }
 
+/* Long names are cut at their beginning: which file it is stands at the end. */
+static void event_set_cause(struct engine_event *ev, const struct refusal *why)
+{
+        size_t len = why->file ? strlen(why->file) : 0;
+        const char *dots = len < sizeof(ev->file) ? "" : "...";
+
+        ev->cause = why->cause;
+        ev->line = why->line;
+        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", why->reason);
+        if (*dots)
+                len = sizeof(ev->file) - 1 - strlen(dots);
+        if (why->file)
+                (void)snprintf(ev->file, sizeof(ev->file), "%s%s", dots,
+                               why->file + strlen(why->file) - len);
+}
+
+void event_push_denied(struct session *s, uint64_t n, const struct refusal *why)
+{
+        struct engine_event *ev = event_begin(s, ENGINE_EVENT_DENIED, n);
+
+        if (!ev)
+                return;
+        event_set_cause(ev, why);
+        event_publish(s);
+}
+
 void event_push_over(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
         struct engine_event *ev = event_begin(s, type, s->queue.n_frames);
@@ -108,8 +134,7 @@ void event_push_over(struct session *s, enum engine_event_type type, const struc
         if (!ev)
                 return;
         ev->over = true;
-        ev->cause = why->cause;
-        (void)snprintf(ev->detail, sizeof(ev->detail), "%s", why->reason);
+        event_set_cause(ev, why);
         event_publish(s);
 }
 

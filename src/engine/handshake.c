@@ -74,6 +74,7 @@ static bool handshake_claim(struct session *s)
 static bool handshake_set_name(struct session *s, const char *name, size_t len)
 {
         struct verdict v = access_check_name(name, len);
+        struct refusal why;
 
         free(s->name);
         s->name_len = 0;
@@ -89,7 +90,9 @@ static bool handshake_set_name(struct session *s, const char *name, size_t len)
         s->primary_len = (uint16_t)access_primary_len(name, len);
         if (!v.allow)
                 handshake_refuse(s, v.code, ENGINE_CAUSE_NAME, v.reason);
-        return v.allow;
+        else if (!permit_name(s, &why))
+                handshake_refuse_for(s, &why);
+        return s->state == SESSION_NAMING;
 }
 
 static size_t handshake_name(struct session *s, const uint8_t *p, size_t len)

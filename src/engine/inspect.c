@@ -297,8 +297,9 @@ static void session_reset_counters(struct session *s)
 void engine_reset_counters(struct engine *engine)
 {
         struct engine_counters *c = &engine->counters;
-        uint64_t *const counted[] = {&c->r_frames, &c->r_bytes, &c->w_frames, &c->w_bytes,
-                                     &c->dropped,  &c->struck,  &c->refused,  &c->bad};
+        uint64_t *const counted[] = {&c->r_frames, &c->r_bytes, &c->w_frames,
+                                     &c->w_bytes,  &c->dropped, &c->struck,
+                                     &c->refused,  &c->denied,  &c->bad};
         struct session *s;
 
         for (size_t i = 0; i < ARRAY_SIZE(counted); i++)

@@ -25,8 +25,9 @@ struct registry {
         struct table names, ids;
         struct name_tree *name_tree;
         struct subscription_tree *subscriptions;
-        uint64_t version; /* changes when a client comes or goes; never 0 */
+        uint64_t version; /* changes when a client comes or goes, and with new rules; never 0 */
         size_t n_clients;
+        size_t n_picky; /* sessions whose rule says from whom frames are taken */
 };
 
 struct engine {
@@ -111,6 +112,34 @@ int session_subscribe_again(struct session *s, struct subscription_tree *tree,
 int session_unsubscribe(struct session *s, struct subscription_tree *tree,
                         struct subscriber *subscriber, const char *mask, size_t len);
 
+/* Drops those of its subscriptions, not its exclusions, that keep() does not want, and gives back
+ * what they cost. */
+void session_retain_subscriptions(struct session *s,
+                                  bool (*keep)(const char *mask, size_t len, void *userdata),
+                                  void *userdata);
+
+/* permit.c: the access rules. Where they deny something, that is told. */
+/* May the session's peer have its name? Then it has its rule. */
+bool permit_name(struct session *s, struct refusal *ret);
+/* The session has no rule any more, and nothing is remembered. */
+void permit_forget(struct session *s);
+/* to: who has that name; NULL: nobody. Allowed without access rules. */
+bool permit_message(struct session *s, const char *target, size_t len, const struct session *to);
+bool permit_subscribe(struct session *s, const char *mask, size_t len);
+/* op: WIRE_OP_BROADCAST or WIRE_OP_PUBLISH. The session has a rule. */
+bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, size_t len);
+static inline bool permit_fan_out(struct session *s, uint8_t op, const char *text, size_t len)
+{
+        return likely(!s->rule) || permit_fan_out_by_rule(s, op, text, len);
+}
+/* Does the receiver take its frames? */
+bool permit_receive(const struct session *to, const struct session *from);
+/* The rules have changed: who may no longer be here is disconnected, and loses the subscriptions
+ * that it may not have. */
+void permit_renew(struct engine *engine);
+/* Tells of what was denied since the last time. */
+void permit_tell_denied(struct session *s);
+
 /* deliver.c: one frame on its way to any number of receivers. */
 struct outgoing {
         uint8_t kind;
@@ -165,6 +194,9 @@ _printf_(4, 5) void event_push(struct session *s, enum engine_event_type type, u
                                const char *detail, ...);
 /* The one that ends a session. */
 void event_push_over(struct session *s, enum engine_event_type type, const struct refusal *why);
+/* What access rules did to a session; n: how often. why->cause: NONE: it was denied something.
+ * RULE: it lost what it had. */
+void event_push_denied(struct session *s, uint64_t n, const struct refusal *why);
 /* A refusal that the session outlives. */
 void event_push_refused(struct session *s, enum engine_cause cause, const char *detail);
 void event_flush(struct worker *w);

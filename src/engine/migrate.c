@@ -10,7 +10,7 @@
 #include "engine/internal.h"
 
 #define RECORD_MAGIC UINT64_C(0x3154535355425254)
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 
 /* --- Out --- */
 
@@ -83,6 +83,7 @@ static void put_counters(struct record_writer *rec, const struct session *s)
         record_put_number(rec, s->counters.queue_bytes_max);
         record_put_number(rec, s->pace.total);
         record_put_number(rec, s->slow_dropped);
+        record_put_number(rec, s->denied_untold);
 }
 
 static void put_input(struct record_writer *rec, const struct input *in)
@@ -284,6 +285,7 @@ static void get_counters(struct record_reader *rec, struct session *s)
         s->counters.queue_bytes_max = record_get_number(rec);
         s->pace.total = record_get_number(rec);
         s->slow_dropped = record_get_number(rec);
+        s->denied_untold = record_get_number(rec);
 }
 
 static int get_body(struct record_reader *rec, struct session *s)
@@ -546,5 +548,6 @@ int engine_import_done(struct engine *engine)
 
         LIST_FOREACH (s, &engine->worker.sessions, link)
                 import_link(s);
+        permit_renew(engine);
         return 0;
 }

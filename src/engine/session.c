@@ -101,6 +101,7 @@ struct session *session_free(struct session *s)
                 subscription_remove_all(s->exclusions, &s->excluder);
                 subscription_tree_free(s->exclusions);
         }
+        permit_forget(s);
         if (s->account)
                 session_settle_account(s);
         close_fd(s->fd);
@@ -370,6 +371,8 @@ uint64_t session_next_deadline(const struct session *s)
                 at = MIN(at, s->write_since + s->worker->engine->config.timeout);
         if (s->slow_dropped)
                 at = MIN(at, s->slow_reported_at + NSEC_PER_SEC);
+        if (s->denied_untold)
+                at = MIN(at, s->denied_told_at + NSEC_PER_SEC);
         return at;
 }
 
@@ -447,6 +450,8 @@ static void session_check_live(struct session *s)
                            "its queue was full: frames for it were dropped");
                 broker_announce_slow(w->engine, s->name, s->name_len, false, n);
         }
+        if (w->now >= s->denied_told_at + NSEC_PER_SEC)
+                permit_tell_denied(s);
         if (s->state == SESSION_LIVE && w->now >= session_input_deadline(s)) {
                 if (session_is_paused(s))
                         pace_expired(s);

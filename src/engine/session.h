@@ -25,12 +25,15 @@
 #include "wire/handshake.h"
 
 struct worker;
+struct access_rule;
 
 /* Why something is refused, or ended: what the peer is told, and what is told of it. */
 struct refusal {
         uint8_t code; /* enum wire_result, where it is told */
         enum engine_cause cause;
         const char *reason;
+        const char *file; /* of the access rule; NULL: none */
+        unsigned line;
 };
 
 enum session_state {
@@ -64,7 +67,7 @@ struct topic_list {
         enum wire_result result; /* of the list so far */
 };
 
-/* Where the last message went, if nobody has come or gone since. */
+/* Where the last message went, and may go, if nobody has come or gone since. */
 struct last_target {
         struct session *session; /* NULL: nobody has that name */
         uint64_t version;        /* of the registry */
@@ -94,6 +97,8 @@ struct session {
         bool claiming;      /* its name's holder is just ending: asks again soon */
         bool last_look;     /* overdue, and given one more chance to be read */
         bool struck;        /* ended for being slow: to be told on `.broker/slow` */
+        bool picky;         /* its rule says from whom frames are taken */
+        const struct access_rule *rule;       /* NULL: none, it may do everything */
         struct subscription_tree *exclusions; /* NULL: none */
         struct subscriber subscriber;
         struct session_counters counters;
@@ -103,6 +108,7 @@ struct session {
         struct input input;
         struct topic_list topic_list;
         struct last_target last_target;
+        struct permit *permits; /* what was allowed lately; NULL: nothing */
         struct account *account;
         size_t subscribed, n_subscribed; /* bytes and number of what is charged to it: subscriptions
                                             and exclusions */
@@ -129,6 +135,8 @@ struct session {
         uint64_t slow_reported_at; /* `.broker/slow` at most once a second */
         uint64_t slow_dropped;     /* since that report */
         uint64_t refusal_told_at;  /* the last event about a refused subscription; 0: none */
+        uint64_t denied_told_at;   /* the last event about something denied by rules; 0: none */
+        uint64_t denied_untold;    /* since then */
 
         uint64_t *import_waits; /* ids of those it waits for, while sessions are imported */
         size_t n_import_waits;

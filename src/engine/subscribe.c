@@ -69,6 +69,31 @@ static void subscription_uncount(struct session *s, size_t cost)
         s->subscribed -= cost;
 }
 
+struct retaining {
+        struct session *session;
+        bool (*keep)(const char *mask, size_t len, void *userdata);
+        void *userdata;
+};
+
+static bool retain(const char *mask, size_t len, void *userdata)
+{
+        const struct retaining *r = userdata;
+
+        if (r->keep(mask, len, r->userdata))
+                return true;
+        subscription_uncount(r->session, subscription_cost(mask, len));
+        return false;
+}
+
+void session_retain_subscriptions(struct session *s,
+                                  bool (*keep)(const char *mask, size_t len, void *userdata),
+                                  void *userdata)
+{
+        struct retaining r = {s, keep, userdata};
+
+        subscription_retain(s->worker->engine->registry.subscriptions, &s->subscriber, retain, &r);
+}
+
 int session_unsubscribe(struct session *s, struct subscription_tree *tree,
                         struct subscriber *subscriber, const char *mask, size_t len)
 {

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "access/rules.h"
 #include "engine/internal.h"
 #include "engine/probe.h"
 
@@ -56,6 +57,7 @@ void worker_done(struct worker *w)
                 STAILQ_REMOVE_HEAD(&w->requests, link);
                 session_free(r->session);
                 inspection_unref(r->inspection);
+                access_rules_unref(r->config.access);
                 free(r);
         }
         pace_trim(w);
@@ -130,11 +132,14 @@ static void worker_configure(struct worker *w, const struct engine_config *confi
         struct account_limits limits;
         struct session *s;
 
-        w->engine->config = *config;
+        w->engine->config = *config; /* with the request's reference of the rules */
         engine_config_limits(config, &limits);
         accounts_set_limits(w->engine->accounts, &limits);
         LIST_FOREACH (s, &w->sessions, link)
                 session_configured(s, &before);
+        if (config->access != before.access)
+                permit_renew(w->engine);
+        access_rules_unref(before.access);
 }
 
 /* `.broker` has no connection that could end. */
@@ -350,6 +355,7 @@ static void worker_unregister(struct worker *w, struct session *s)
         if (s->slow_dropped)
                 event_push(s, ENGINE_EVENT_DROPPED, s->slow_dropped,
                            "its queue was full: frames for it were dropped");
+        permit_tell_denied(s);
         if (s->struck || s->slow_dropped)
                 broker_announce_slow(w->engine, s->name, s->name_len, s->struck, s->slow_dropped);
         if (session_is_primary(s) && s->announced)

@@ -55,6 +55,26 @@ int transport_peer_get(int fd, struct transport_peer *ret)
         return -EAFNOSUPPORT;
 }
 
+/* The kernel says how many bytes it wants where there is too little room. */
+int transport_peer_groups(int fd, gid_t **ret, size_t *ret_n)
+{
+        _cleanup_free_ gid_t *groups = NULL;
+        socklen_t len = 0;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) < 0 && errno != ERANGE)
+                return -errno;
+        if (len > 0) {
+                groups = malloc(len);
+                if (!groups)
+                        return -ENOMEM;
+                if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+                        return -errno;
+        }
+        *ret = TAKE_PTR(groups);
+        *ret_n = len / sizeof(gid_t);
+        return 0;
+}
+
 int transport_local_name(int fd, char *out, size_t size)
 {
         struct sockaddr_storage ss;

@@ -81,6 +81,9 @@ struct transport_peer {
 
 /* Who is at the other end of a connected socket. */
 int transport_peer_get(int fd, struct transport_peer *ret);
+/* The supplementary groups of a UNIX peer when it connected. *ret is the caller's to free, NULL
+ * where there are none. -ENOMEM, or another -errno: they cannot be told. */
+int transport_peer_groups(int fd, gid_t **ret, size_t *ret_n);
 /* A listener's own address as text: its path, "ip:port" or "[ip]:port". */
 int transport_local_name(int fd, char *out, size_t size);
 /* TCP_NODELAY where it applies. */

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the engine asks the access rules: whether a client may have its name, and what it may do
+ * then. Each session has its rule from its registration on, or none where there are no rules, which
+ * is all that is looked at then. What was allowed is remembered: targets with the last target
+ * (dispatch.c), topics and broadcasts' masks in a small cache. What is denied is told, at most once
+ * a second for each session.
+ *
+ * New rules come between two passes. Every session is asked anew who it is and what it subscribes
+ * to, and nothing that was remembered is kept.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "access/rules.h"
+#include "engine/internal.h"
+
+/* --- Who may have a name --- */
+
+static bool is_tcp(const struct session *s)
+{
+        return s->kind == TRANSPORT_TCP;
+}
+
+static enum identity_kind peer_kind(const struct transport_peer *peer)
+{
+        if (peer->kind == TRANSPORT_UNIX)
+                return IDENTITY_USER;
+        return peer->family_bytes == 4 ? IDENTITY_IPV4 : IDENTITY_IPV6;
+}
+
+static struct refusal refusal_of(const struct verdict *v)
+{
+        return (struct refusal){.code = v->code,
+                                .cause = ENGINE_CAUSE_RULE,
+                                .reason = v->reason,
+                                .file = v->file,
+                                .line = v->line};
+}
+
+bool permit_name(struct session *s, struct refusal *ret)
+{
+        const struct access_rules *rules = s->worker->engine->config.access;
+        struct access_peer peer = {
+                .kind = peer_kind(&s->peer), .uid = s->peer.uid, .gid = s->peer.gid};
+        _cleanup_free_ gid_t *groups = NULL;
+        struct verdict v;
+
+        permit_forget(s);
+        if (likely(access_rules_n_sections(rules) == 0))
+                return true;
+        memcpy(peer.address, s->peer.address, sizeof(peer.address));
+        if (!is_tcp(s) && transport_peer_groups(s->fd, &groups, &peer.n_groups) == -ENOMEM) {
+                *ret = (struct refusal){.code = WIRE_OTHER,
+                                        .cause = ENGINE_CAUSE_NO_MEMORY,
+                                        .reason = "no memory to ask for its groups"};
+                return false;
+        }
+        peer.groups = groups;
+        v = access_check_identity(rules, s->name, s->name_len, &peer);
+        if (!v.allow) {
+                *ret = refusal_of(&v);
+                return false;
+        }
+        s->rule = access_rules_find(rules, s->name, s->name_len);
+        s->picky = access_rule_is_picky(s->rule);
+        s->worker->engine->registry.n_picky += s->picky;
+        return true;
+}
+
+void permit_forget(struct session *s)
+{
+        s->worker->engine->registry.n_picky -= s->picky;
+        s->picky = false;
+        s->rule = NULL;
+        free(s->permits);
+        s->permits = NULL;
+}
+
+/* --- What is told of denials --- */
+
+#define SHOWN_MAX 100 /* bytes of a topic, a mask or a name */
+
+static bool permit_deny(struct session *s, const struct verdict *v, const char *what,
+                        const char *text, size_t len)
+{
+        struct refusal why = refusal_of(v);
+        char detail[sizeof(((struct engine_event *)NULL)->detail)];
+
+        counter_add(&s->worker->engine->counters.denied, 1);
+        if (s->denied_told_at && s->worker->now < s->denied_told_at + NSEC_PER_SEC) {
+                s->denied_untold++;
+                worker_arm(s, s->denied_told_at + NSEC_PER_SEC);
+                return false;
+        }
+        (void)snprintf(detail, sizeof(detail), "may not %s \"%.*s%s\"", what,
+                       (int)MIN(len, (size_t)SHOWN_MAX), text, len > SHOWN_MAX ? "..." : "");
+        why.reason = detail;
+        why.cause = ENGINE_CAUSE_NONE;
+        s->denied_told_at = s->worker->now;
+        event_push_denied(s, 1, &why);
+        return false;
+}
+
+void permit_tell_denied(struct session *s)
+{
+        char detail[64];
+
+        if (!s->denied_untold)
+                return;
+        (void)snprintf(detail, sizeof(detail), "%" PRIu64 " more times since then",
+                       s->denied_untold);
+        event_push_denied(s, s->denied_untold, &(struct refusal){.reason = detail});
+        s->denied_untold = 0;
+        s->denied_told_at = s->worker->now;
+}
+
+/* --- What was allowed --- */
+
+#define PERMIT_SLOTS 8
+#define PERMIT_TEXT 62
+
+/* A text that may be published on, or broadcast to, by its session's rule. */
+struct permit {
+        uint8_t op; /* 0: none */
+        uint8_t len;
+        char text[PERMIT_TEXT];
+};
+
+static uint64_t word_at(const char *text)
+{
+        uint64_t word;
+
+        memcpy(&word, text, sizeof(word));
+        return word;
+}
+
+static size_t permit_slot(const char *text, size_t len)
+{
+        uint64_t key = len < 8 ? len > 0 ? (uint64_t)text[len - 1] << 8 | (uint8_t)text[0] : 0
+                               : word_at(text) ^ word_at(text + len - 8) * 3;
+
+        return ((key ^ len) * UINT64_C(0x9e3779b97f4a7c15)) >> 61;
+}
+
+/* This is all that an allowed frame costs, so no call: word by word, the last ones overlapping. */
+static bool text_is_equal(const char *a, const char *b, size_t len)
+{
+        if (len < 8)
+                return memcmp(a, b, len) == 0;
+        for (size_t i = 0; i + 8 <= len; i += 8)
+                if (word_at(a + i) != word_at(b + i))
+                        return false;
+        return word_at(a + len - 8) == word_at(b + len - 8);
+}
+
+static inline bool permit_is_known(const struct session *s, uint8_t op, const char *text,
+                                   size_t len)
+{
+        const struct permit *permit;
+
+        if (!s->permits || len > PERMIT_TEXT)
+                return false;
+        permit = &s->permits[permit_slot(text, len)];
+        return permit->op == op && permit->len == len && text_is_equal(permit->text, text, len);
+}
+
+/* Without memory for it, it is asked for each time. */
+static void permit_note(struct session *s, uint8_t op, const char *text, size_t len)
+{
+        struct permit *permit;
+
+        if (len > PERMIT_TEXT)
+                return;
+        if (!s->permits)
+                s->permits = calloc(PERMIT_SLOTS, sizeof(*s->permits));
+        if (!s->permits)
+                return;
+        permit = &s->permits[permit_slot(text, len)];
+        permit->op = op;
+        permit->len = (uint8_t)len;
+        memcpy(permit->text, text, len);
+}
+
+/* --- Questions --- */
+
+bool permit_message(struct session *s, const char *target, size_t len, const struct session *to)
+{
+        struct verdict v = access_check_send(s->rule, target, len);
+
+        if (!v.allow)
+                return permit_deny(s, &v, "send to", target, len);
+        if (!to || !to->picky)
+                return true;
+        v = access_check_receive(to->rule, s->name, s->name_len);
+        return v.allow ||
+               permit_deny(s, &v, "send to, which does not take its frames,", target, len);
+}
+
+static bool permit_fan_out_anew(struct session *s, uint8_t op, const char *text, size_t len)
+{
+        bool is_broadcast = op == WIRE_OP_BROADCAST;
+        struct verdict v = is_broadcast ? access_check_broadcast(s->rule, text, len)
+                                        : access_check_publish(s->rule, text, len);
+
+        if (!v.allow)
+                return permit_deny(s, &v, is_broadcast ? "broadcast to" : "publish on", text, len);
+        permit_note(s, op, text, len);
+        return true;
+}
+
+bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, size_t len)
+{
+        return likely(permit_is_known(s, op, text, len)) || permit_fan_out_anew(s, op, text, len);
+}
+
+bool permit_subscribe(struct session *s, const char *mask, size_t len)
+{
+        struct verdict v = access_check_subscribe(s->rule, mask, len);
+
+        return v.allow || permit_deny(s, &v, "subscribe to", mask, len);
+}
+
+bool permit_receive(const struct session *to, const struct session *from)
+{
+        return !to->picky || access_check_receive(to->rule, from->name, from->name_len).allow;
+}
+
+/* --- New rules --- */
+
+struct dropping {
+        struct session *session;
+        size_t n_dropped;
+        struct verdict verdict; /* of the first that was dropped */
+        char mask[SHOWN_MAX + 1];
+};
+
+static bool keep_subscription(const char *mask, size_t len, void *userdata)
+{
+        struct dropping *d = userdata;
+        struct verdict v = access_check_subscribe(d->session->rule, mask, len);
+
+        if (v.allow)
+                return true;
+        if (d->n_dropped++ == 0) {
+                d->verdict = v;
+                (void)snprintf(d->mask, sizeof(d->mask), "%.*s", (int)len, mask);
+        }
+        return false;
+}
+
+static void permit_renew_subscriptions(struct session *s)
+{
+        struct dropping d = {.session = s};
+        char detail[sizeof(((struct engine_event *)NULL)->detail)];
+        struct refusal why;
+
+        session_retain_subscriptions(s, keep_subscription, &d);
+        if (d.n_dropped == 0)
+                return;
+        why = refusal_of(&d.verdict);
+        if (d.n_dropped == 1)
+                (void)snprintf(detail, sizeof(detail), "\"%s\"", d.mask);
+        else
+                (void)snprintf(detail, sizeof(detail), "\"%s\" and %zu more", d.mask,
+                               d.n_dropped - 1);
+        why.reason = detail;
+        event_push_denied(s, d.n_dropped, &why);
+}
+
+/* A list of topics that is half done begins anew: no frame is handled by two sets of rules, and who
+ * is subscribed already is not harmed. */
+static void permit_renew_session(struct session *s)
+{
+        struct refusal why;
+
+        permit_forget(s);
+        s->topic_list.at = 0;
+        if (s->state != SESSION_LIVE)
+                return;
+        if (!permit_name(s, &why))
+                session_drain_for(s, ENGINE_EVENT_GONE, &why);
+        else if (s->rule)
+                permit_renew_subscriptions(s);
+}
+
+void permit_renew(struct engine *engine)
+{
+        struct session *s;
+
+        LIST_FOREACH (s, &engine->worker.sessions, link)
+                permit_renew_session(s);
+        engine->registry.version++; /* the last targets are forgotten */
+}
