@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
 
+#include "access/rules.h"
 #include "basic/clock.h"
 #include "basic/macro.h"
 #include "busrtd/control.h"
@@ -133,10 +134,23 @@ static void take(struct control *c, struct options *fresh)
         sockets_set_limits(c->sockets, &c->options->engine);
 }
 
+/* Where there are rules, or were. */
+static void tell_access(struct control *c, bool there_were)
+{
+        const struct access_rules *rules = c->options->engine.access;
+        struct log_record record;
+
+        if (!there_were && access_rules_n_sections(rules) == 0)
+                return;
+        message_access_rules(&record, rules);
+        report_record(c->report, &record);
+}
+
 static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct config_place *where)
 {
         _cleanup_(options_done) struct options fresh = {0};
         struct changes changes = {.control = c, .after = &fresh};
+        bool there_were = access_rules_n_sections(c->options->engine.access) > 0;
         struct log_record record;
         int r = options_read_again(c->started_with, &fresh, error, where);
 
@@ -150,6 +164,7 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
         control_warn_of_unknown_keys(c->report, c->options);
         message_reloaded(&record, changes.text[0] ? changes.text : "nothing has changed");
         report_record(c->report, &record);
+        tell_access(c, there_were);
         if (c->on_reloaded)
                 c->on_reloaded(c->reloaded_userdata);
         return 0;

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 
+#include "access/rules.h"
 #include "basic/clock.h"
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
@@ -196,6 +197,10 @@ static int daemon_start_log(struct daemon *d)
         message_starting(&record);
         report_record(d->report, &record);
         control_warn_of_unknown_keys(d->report, o);
+        if (access_rules_n_sections(o->engine.access) > 0) {
+                message_access_rules(&record, o->engine.access);
+                report_record(d->report, &record);
+        }
         return 0;
 }
 

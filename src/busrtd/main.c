@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "access/rules.h"
 #include "basic/macro.h"
 #include "busrtd/background.h"
 #include "busrtd/daemon.h"
@@ -71,6 +72,10 @@ static int check_config(const struct options *options)
                 (void)fprintf(stderr, "busrtd: %s\n", record.text);
         }
         options_print_effective(options, stdout);
+        if (access_rules_n_sections(options->engine.access) > 0) {
+                message_access_rules(&record, options->engine.access);
+                (void)printf("# %s\n", record.text);
+        }
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "access/rules.h"
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
 #include "busrtd/messages.h"
@@ -20,10 +21,14 @@
 #define ID_UNKNOWN_KEY "895d42261543495496c280e073ad94b8"
 #define ID_RELOADED "6ca9b1fe62db429f9848ea2e9602dffa"
 #define ID_NOT_RELOADED "0c46bfa4be434082afe9e42cba868e3f"
+#define ID_ACCESS_RULES "7a3a71e14c0145ce8874ef36a5747af6"
 #define ID_REGISTERED "0d561fc2f060437ead68cae5c7c02675"
 #define ID_GONE "8273cc4247344da6aad59e794033faa4"
 #define ID_NAME_REFUSED "b9293922472746a48d0bed9f3f00cd77"
 #define ID_RULE_REFUSED "ae6ffc5c2dbf44cfb0514c797a1093e8"
+#define ID_RULE_GONE "77ca210b2bf74e78a8d391a45d4f98a0"
+#define ID_RULE_DENIED "cfd9ed833a0340bf9c965a667f9fcaed"
+#define ID_RULE_DROPPED "2ab3d535bda84d70a88bf7ebeb99c569"
 #define ID_QUOTA_REFUSED "b4d17a61126a4ec383fb98ac72b9aba4"
 #define ID_PROTOCOL_REFUSED "fcadc435923b499da00a9bb23400bcfd"
 #define ID_NO_MEMORY "5cd1caab409746a2bfbd9fc58c560ea4"
@@ -195,6 +200,18 @@ void message_unknown_key(struct log_record *ret, const struct config_entry *entr
         set_place(ret, entry->file, entry->line);
 }
 
+void message_access_rules(struct log_record *ret, const struct access_rules *rules)
+{
+        size_t n = access_rules_n_sections(rules);
+
+        if (n == 0)
+                say(ret, LOG_NOTICE, ID_ACCESS_RULES,
+                    "there are no access rules: everybody may everything");
+        else
+                say(ret, LOG_INFO, ID_ACCESS_RULES, "access rules: %zu section%s, %zu words", n,
+                    n == 1 ? "" : "s", access_rules_n_words(rules));
+}
+
 void message_reloaded(struct log_record *ret, const char *changes)
 {
         say(ret, LOG_NOTICE, ID_RELOADED, "configuration reloaded: %s", changes);
@@ -225,6 +242,11 @@ struct event_style {
 static const struct event_style event_styles[] = {
         {ENGINE_EVENT_REGISTERED, ENGINE_CAUSE_NONE, LOG_DEBUG, ID_REGISTERED, "registered", ""},
         {ENGINE_EVENT_GONE, ENGINE_CAUSE_NONE, LOG_DEBUG, ID_GONE, "gone", ""},
+        {ENGINE_EVENT_GONE, ENGINE_CAUSE_RULE, LOG_WARNING, ID_RULE_GONE,
+         "disconnected by new access rules", ""},
+        {ENGINE_EVENT_DENIED, ENGINE_CAUSE_NONE, LOG_WARNING, ID_RULE_DENIED, "denied", ""},
+        {ENGINE_EVENT_DENIED, ENGINE_CAUSE_RULE, LOG_WARNING, ID_RULE_DROPPED,
+         "lost subscriptions to new access rules", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_NAME, LOG_WARNING, ID_NAME_REFUSED, "refused", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_RULE, LOG_WARNING, ID_RULE_REFUSED, "refused", ""},
         {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA, LOG_WARNING, ID_QUOTA_REFUSED, "refused", ""},
@@ -289,6 +311,15 @@ static void fill_fields(struct log_record *ret, const struct engine_event *event
         (void)strlcpy(ret->client, event->name, sizeof(ret->client));
         (void)strlcpy(ret->source, event->source, sizeof(ret->source));
         set_reason(ret, event->detail);
+        set_place(ret, event->file, event->line);
+}
+
+static void describe_place(const struct engine_event *event, char *out, size_t size)
+{
+        char file[sizeof(event->file)];
+
+        (void)snprintf(out, size, " (%s:%u)", text_visible(event->file, file, sizeof(file)),
+                       event->line);
 }
 
 /* Who is refused and stays was refused a subscription. */
@@ -301,7 +332,8 @@ static const char *what_of(const struct engine_event *event, const struct event_
 bool message_event(struct log_record *ret, const struct engine_event *event)
 {
         const struct event_style *style = find_style(event);
-        char who[256], why[sizeof(event->detail)], frames[48] = "";
+        char who[256], why[sizeof(event->detail)], frames[48] = "",
+                                                   place[sizeof(event->file) + 24] = "";
 
         if (!style)
                 return false;
@@ -319,8 +351,10 @@ bool message_event(struct log_record *ret, const struct engine_event *event)
                 (void)snprintf(frames, sizeof(frames), " (%" PRIu64 " frames)", event->n_frames);
         if (event->type == ENGINE_EVENT_REGISTERED)
                 why[0] = '\0';
-        say(ret, style->priority, style->message_id, "%s %s%s%s%s%s", who, what_of(event, style),
-            why[0] ? ": " : "", why, frames, style->hint);
+        if (event->line)
+                describe_place(event, place, sizeof(place));
+        say(ret, style->priority, style->message_id, "%s %s%s%s%s%s%s", who, what_of(event, style),
+            why[0] ? ": " : "", why, frames, place, style->hint);
         fill_fields(ret, event);
         return true;
 }

@@ -27,6 +27,8 @@ void message_config_refused(struct log_record *ret, const char *error,
 /* Configuration. changes: "nothing changed", or what did; error: one line with file, line, reason.
  */
 void message_unknown_key(struct log_record *ret, const struct config_entry *entry);
+/* NULL: none. */
+void message_access_rules(struct log_record *ret, const struct access_rules *rules);
 void message_reloaded(struct log_record *ret, const char *changes);
 void message_not_reloaded(struct log_record *ret, const char *error,
                           const struct config_place *where);

@@ -75,18 +75,22 @@ int options_read_config(struct options *o, char error[OPTIONS_ERROR_MAX])
         }
         if (r >= 0)
                 settle(o);
-        return r;
+        return r < 0 ? r : options_read_access(o, error);
 }
 
+/* Those of access rules follow on those of busrtd.conf. */
 const struct config_entry *options_next_unknown(const struct options *o, size_t *i)
 {
+        size_t in_access;
+
         while (*i < o->config.n_entries) {
                 const struct config_entry *entry = &o->config.entries[(*i)++];
 
                 if (!find_key(entry))
                         return entry;
         }
-        return NULL;
+        in_access = (*i)++ - o->config.n_entries;
+        return in_access < o->n_access_unknown ? &o->access_unknown[in_access] : NULL;
 }
 
 int options_read_again(const struct options *options, struct options *ret,

@@ -20,9 +20,8 @@ static void print_default(FILE *out, const struct option_row *row, const struct 
                 return;
         if (row->kind == OPTION_COUNT)
                 fprintf(out, " [%zu]", *(const size_t *)field);
-        else if (row->kind == OPTION_SIZE)
-                fprintf(out, *(const size_t *)field ? " [%s]" : "",
-                        text_bytes(*(const size_t *)field, text));
+        else if (row->kind == OPTION_SIZE && *(const size_t *)field > 0)
+                fprintf(out, " [%s]", text_bytes(*(const size_t *)field, text));
         else if (row->kind == OPTION_SECONDS || row->kind == OPTION_DURATION)
                 fprintf(out, " [%s]", text_duration(*(const uint64_t *)field, text));
         else if (row->kind == OPTION_WORD)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "access/rules.h"
 #include "basic/macro.h"
 #include "busrtd/options.h"
 
@@ -46,6 +47,9 @@ extern const size_t option_n_rows;
 size_t option_field_size(const struct option_row *row);
 void options_init(struct options *ret);
 void options_print_help(FILE *out);
+/* 0; else as options_read_config(). */
+int options_read_access(struct options *options, char error[OPTIONS_ERROR_MAX]);
+void options_forget_access(struct options *options);
 
 struct option_parser {
         int argc;

@@ -123,6 +123,7 @@ int options_parse(int argc, char **argv, FILE *out, struct options *ret,
 void options_done(struct options *options)
 {
         free(options->binds);
+        options_forget_access(options);
         config_done(&options->config);
         options->binds = NULL;
         options->n_binds = 0;

@@ -22,7 +22,7 @@ enum dbus_mode {
 };
 
 struct options {
-        struct engine_config engine;
+        struct engine_config engine; /* with a reference of the access rules */
         const char **binds; /* addresses that were checked; they point into argv or config */
         size_t n_binds;
         const char *pid_file;
@@ -37,6 +37,8 @@ struct options {
         char **argv;
         uint64_t given;       /* rows that the command line has set: it wins over files */
         struct config config; /* addresses may point into it */
+        struct config_entry *access_unknown; /* of access rules; their texts are copies */
+        size_t n_access_unknown;
         const struct config_entry *origins[OPTIONS_ROWS_MAX]; /* of values that a file has set */
         size_t without_effect; /* where -w, --buf-size and --buf-ttl go */
 };
@@ -48,8 +50,8 @@ struct options {
 int options_parse(int argc, char **argv, FILE *out, struct options *ret,
                   char error[OPTIONS_ERROR_MAX]);
 
-/* Adds what configuration files say and the command line does not. 0; else error is one line with
- * file, line and reason, or empty where errno says all. */
+/* Adds what configuration files say and the command line does not, and the access rules. 0; else
+ * error is one line with file, line and reason, or empty where errno says all. */
 int options_read_config(struct options *options, char error[OPTIONS_ERROR_MAX]);
 /* Keys that mean nothing here, from *i = 0 on, and NULL after the last. */
 const struct config_entry *options_next_unknown(const struct options *options, size_t *i);
