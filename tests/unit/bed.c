@@ -88,28 +88,40 @@ struct engine_event bed_event(struct bed *bed, enum engine_event_type type)
 
 struct peer bed_connect(struct bed *bed, uid_t uid)
 {
-        struct transport_peer who = {.kind = TRANSPORT_UNIX, .uid = uid};
+        return bed_connect_from(bed, &(struct transport_peer){.kind = TRANSPORT_UNIX, .uid = uid});
+}
+
+struct peer bed_connect_from(struct bed *bed, const struct transport_peer *who)
+{
         int fds[2];
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
                          0);
-        assert_int_equal(engine_adopt(bed->engine, fds[0], &who, "/bed.sock"), 0);
+        assert_int_equal(engine_adopt(bed->engine, fds[0], who, "/bed.sock"), 0);
         bed_settle(bed);
         return (struct peer){.fd = fds[1]};
 }
 
-struct peer bed_join_as(struct bed *bed, const char *name, uid_t uid)
+uint8_t bed_ask_name(struct bed *bed, struct peer *p, const char *name)
 {
-        struct peer p = bed_connect(bed, uid);
-        uint8_t hello[WIRE_GREETING_SIZE + 2 + WIRE_NAME_MAX];
+        uint8_t answer[5], hello[WIRE_GREETING_SIZE + 2 + WIRE_NAME_MAX];
         size_t len = strlen(name);
 
         memcpy(hello, wire_greeting, WIRE_GREETING_SIZE);
         le16_put(hello + WIRE_GREETING_SIZE, (uint16_t)len);
         memcpy(hello + WIRE_GREETING_SIZE + 2, name, len);
-        peer_write(&p, hello, WIRE_GREETING_SIZE + 2 + len);
+        peer_write(p, hello, WIRE_GREETING_SIZE + 2 + len);
         bed_settle(bed);
-        peer_expect(&p, LITERAL("\xeb\x01\x00\x01\x01"));
+        assert_int_equal(peer_read(p, answer, sizeof(answer)), sizeof(answer));
+        assert_memory_equal(answer, "\xeb\x01\x00\x01", 4);
+        return answer[4];
+}
+
+struct peer bed_join_as(struct bed *bed, const char *name, uid_t uid)
+{
+        struct peer p = bed_connect(bed, uid);
+
+        assert_int_equal(bed_ask_name(bed, &p, name), WIRE_OK);
         return p;
 }
 
@@ -181,4 +193,13 @@ void peer_close(struct peer *p)
 {
         close(p->fd);
         p->fd = -1;
+}
+
+void bed_acked(struct bed *bed, struct peer *p, uint8_t op, const void *body, size_t len,
+               uint8_t result)
+{
+        uint32_t id = peer_send(p, op | WIRE_QOS_PROCESSED << 6, body, len);
+
+        bed_settle(bed);
+        peer_expect_ack(p, id, result);
 }

@@ -38,8 +38,11 @@ struct engine_counters bed_counters(struct bed *bed);
 /* The next event of that type; fails if there is none. */
 struct engine_event bed_event(struct bed *bed, enum engine_event_type type);
 
-/* A raw connection of that user: the greeting is not answered yet. */
+/* A raw connection of that user, or of that peer: the greeting is not answered yet. */
 struct peer bed_connect(struct bed *bed, uid_t uid);
+struct peer bed_connect_from(struct bed *bed, const struct transport_peer *who);
+/* Asks for that name: the code of the answer. */
+uint8_t bed_ask_name(struct bed *bed, struct peer *p, const char *name);
 /* Through the handshake by that name; fails unless accepted. */
 struct peer bed_join(struct bed *bed, const char *name);
 struct peer bed_join_as(struct bed *bed, const char *name, uid_t uid);
@@ -47,6 +50,9 @@ struct peer bed_join_as(struct bed *bed, const char *name, uid_t uid);
 void peer_write(const struct peer *p, const void *bytes, size_t len);
 /* A frame with that flags byte; returns its op id. */
 uint32_t peer_send(struct peer *p, uint8_t flags, const void *body, size_t len);
+/* Sends one with acknowledgement; fails unless that comes with this code, and nothing else. */
+void bed_acked(struct bed *bed, struct peer *p, uint8_t op, const void *body, size_t len,
+               uint8_t result);
 /* Reads what is there, at most size bytes, without blocking. -1: the end. */
 ssize_t peer_read(const struct peer *p, void *buf, size_t size);
 /* Fails unless exactly these bytes are there. */

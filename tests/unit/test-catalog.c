@@ -105,6 +105,7 @@ static void check_process(void)
         message_failed(&r, "because"), check(&r);
         message_config_refused(&r, "because", &where), check(&r);
         message_unknown_key(&r, &(struct config_entry){"Bus", "X", "", "/x", 1}), check(&r);
+        message_access_rules(&r, NULL), check(&r);
         message_reloaded(&r, "nothing"), check(&r);
         message_not_reloaded(&r, "because", &where), check(&r);
         message_worker_stalled(&r, 1), check(&r);
@@ -159,6 +160,8 @@ static void records_that_share_an_entry_fit_it(void **state)
 
         message_listener_missing(&r, "because", ""), check(&r);
         message_connection_refused(&r, "/x", &peer, -EDQUOT), check(&r);
+        message_connection_refused(&r, "/x", &peer, -EUSERS), check(&r);
+        message_connection_refused(&r, "/x", &peer, -EBUSY), check(&r);
 }
 
 static char *read_file(const char *path)

@@ -17,6 +17,7 @@
 #include "bystander.h"
 #include "counted-strings.h"
 #include "engine/internal.h"
+#include "rules-bed.h"
 #include "wire/rpc.h"
 
 /* --- The actors
@@ -63,6 +64,7 @@ static struct actor actors[N_ACTORS];
 static struct engine *engine;
 static struct broker_rpc *rpc;
 static struct engine_config config;
+static struct access_rules *rules, *new_rules; /* NULL: none */
 static bool cold; /* nothing is kept for the next time: every buffer is an allocation */
 
 static void actor_frame(struct actor *a, const uint8_t *f, size_t size)
@@ -331,12 +333,14 @@ static void slow_receiver(void)
 
 static void requests(void)
 {
+        struct engine_config fresh = config;
         struct engine_event ev;
 
+        fresh.access = new_rules;
         (void)engine_send(engine, ENGINE_SEND_MESSAGE, "b", 1, "x", 1);
         (void)engine_send(engine, ENGINE_SEND_BROADCAST, "*", 1, "x", 1);
         (void)engine_send(engine, ENGINE_SEND_PUBLICATION, "u/2/v", 5, "x", 1);
-        (void)engine_configure(engine, &config);
+        (void)engine_configure(engine, &fresh);
         while (engine_event_next(engine, &ev) > 0)
                 if (ev.type == ENGINE_EVENT_REGISTERED && strcmp(ev.name, "slow") == 0)
                         (void)engine_disconnect(engine, ev.id);
@@ -540,6 +544,7 @@ static void every_allocation_may_fail(enum slow_policy policy)
         config.queue_frames = 16;
         config.slow_pace = 2 * NSEC_PER_MSEC;
         config.slow_policy = policy;
+        config.access = rules;
         for (n = 0, memory.failed = true; n == 1 || memory.failed; n++) {
                 memory_fail_in(n); /* 0: none, to see that the script itself is good */
                 run_script();
@@ -550,6 +555,20 @@ static void every_allocation_may_fail(enum slow_policy policy)
         }
         print_message("%zu allocations, each of which failed once\n", n - 2);
         assert_true(n > 100);
+}
+
+/* The same with access rules that allow it all, and what they remember of it. */
+static void with_access_rules(void **state)
+{
+        static const char text[] = "[*]\nAllowUsers=*\nSendTo=* .broker\nBroadcastTo=*\n"
+                                   "PublishTo=#\nSubscribeTo=# .broker/#\nReceiveFrom=*\n";
+
+        memory_fail_in(0);
+        rules = rules_of(text);
+        new_rules = rules_of(text);
+        every_allocation_may_fail(SLOW_DISCONNECT);
+        rules = access_rules_unref(rules);
+        new_rules = access_rules_unref(new_rules);
 }
 
 static void with_nothing_kept(void **state)
@@ -578,6 +597,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(with_nothing_kept),
+                cmocka_unit_test(with_access_rules),
                 cmocka_unit_test(with_slow_receivers_disconnected),
                 cmocka_unit_test(with_the_newest_dropped),
                 cmocka_unit_test(with_the_oldest_dropped),

@@ -122,6 +122,76 @@ static void test_tcp_peers_are_known_by_their_address(void **state)
         assert_string_equal(r.source, "[2001:db8::1]:4000");
 }
 
+/* The line of the rule stands in the text and in fields of its own. */
+static void test_access_rules_are_told_with_their_place(void **state)
+{
+        static const struct {
+                enum engine_event_type type;
+                enum engine_cause cause;
+                const char *says;
+        } cases[] = {
+                {ENGINE_EVENT_REFUSED, ENGINE_CAUSE_RULE, " refused: "},
+                {ENGINE_EVENT_GONE, ENGINE_CAUSE_RULE, " disconnected by new access rules: "},
+                {ENGINE_EVENT_DENIED, ENGINE_CAUSE_NONE, " denied: "},
+                {ENGINE_EVENT_DENIED, ENGINE_CAUSE_RULE,
+                 " lost subscriptions to new access rules: "},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct engine_event event = event_of(cases[i].type, cases[i].cause);
+                struct log_record r;
+
+                event.over = true;
+                strcpy(event.file, "/etc/\033");
+                event.line = 7;
+                assert_true(message_event(&r, &event));
+                check_record(&r);
+                assert_int_equal(r.priority, LOG_WARNING);
+                assert_non_null(strstr(r.text, cases[i].says));
+                assert_non_null(strstr(r.text, " (/etc/"));
+                assert_non_null(strstr(r.text, ":7)"));
+                assert_string_equal(r.file, "/etc/\033");
+                assert_int_equal(r.line, 7);
+                event.line = 0;
+                event.file[0] = '\0';
+                assert_true(message_event(&r, &event));
+                assert_null(strstr(r.text, ":0)"));
+        }
+}
+
+static void test_who_is_refused_and_stays_was_refused_a_subscription(void **state)
+{
+        struct engine_event event = event_of(ENGINE_EVENT_REFUSED, ENGINE_CAUSE_QUOTA);
+        struct log_record r;
+
+        event.over = false;
+        assert_true(message_event(&r, &event));
+        assert_non_null(strstr(r.text, " was refused a subscription: "));
+        event.over = true;
+        assert_true(message_event(&r, &event));
+        assert_non_null(strstr(r.text, " refused: "));
+}
+
+static void test_each_quota_of_connections_names_its_key(void **state)
+{
+        static const struct {
+                int error;
+                const char *key;
+        } cases[] = {{-EDQUOT, "(MaxConnectionsPerUser)"},
+                     {-EUSERS, "(MaxHandshakesPerUser)"},
+                     {-EBUSY, "(ConnectionRatePerUser)"}};
+        struct transport_peer peer = {.kind = TRANSPORT_UNIX, .uid = 3};
+        struct log_record r, other;
+
+        message_connection_refused(&other, "/run/x", &peer, -EDQUOT);
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                message_connection_refused(&r, "/run/x", &peer, cases[i].error);
+                check_record(&r);
+                assert_non_null(strstr(r.text, cases[i].key));
+                assert_string_equal(r.message_id, other.message_id);
+        }
+}
+
 static void test_the_longest_texts_fit(void **state)
 {
         struct engine_event event = event_of(ENGINE_EVENT_STRUCK, ENGINE_CAUSE_NONE);
@@ -129,6 +199,8 @@ static void test_the_longest_texts_fit(void **state)
 
         memset(event.name, 0xff, sizeof(event.name) - 1);
         memset(event.detail, '\n', sizeof(event.detail) - 1);
+        memset(event.file, '\n', sizeof(event.file) - 1);
+        event.line = 1;
         assert_true(message_event(&r, &event));
         check_record(&r);
         event.type = (enum engine_event_type)1000;
@@ -139,7 +211,7 @@ static void test_the_rest(void **state)
 {
         struct transport_peer peer = {.kind = TRANSPORT_UNIX, .uid = 3};
         struct engine_config config;
-        struct log_record r[18];
+        struct log_record r[19];
         size_t n = 0;
 
         engine_config_init(&config);
@@ -149,6 +221,7 @@ static void test_the_rest(void **state)
         message_limits(&r[n++], &config, 1024);
         message_stopping(&r[n++], "SIGTERM");
         message_unknown_key(&r[n++], &(struct config_entry){"Bus", "Nonsense", "1", "/etc/b", 3});
+        message_access_rules(&r[n++], NULL);
         message_reloaded(&r[n++], "nothing has changed");
         message_not_reloaded(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
         message_config_refused(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
@@ -209,6 +282,9 @@ int main(void)
                 cmocka_unit_test(test_every_event_is_a_line),
                 cmocka_unit_test(test_frames_are_counted_where_they_matter),
                 cmocka_unit_test(test_tcp_peers_are_known_by_their_address),
+                cmocka_unit_test(test_access_rules_are_told_with_their_place),
+                cmocka_unit_test(test_who_is_refused_and_stays_was_refused_a_subscription),
+                cmocka_unit_test(test_each_quota_of_connections_names_its_key),
                 cmocka_unit_test(test_the_longest_texts_fit),
                 cmocka_unit_test(test_the_rest),
                 cmocka_unit_test(test_records_say_what_they_are_about),
