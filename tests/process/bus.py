@@ -336,12 +336,16 @@ class TestCase(unittest.TestCase):
         """A broker, and how to reach it as somebody whom its limits per user concern: those of root and of its own
         user do not count. (broker, where, who in the log as a pattern, context in which to connect)"""
         broker = self.broker('-B', 'bus.sock', '-B', '127.0.0.1:0', *args, **options)
+        return broker, *self.limited_way(broker)
+
+    def limited_way(self, broker):
+        """The same for one that runs and listens on bus.sock and 127.0.0.1."""
         if os.getuid() == 0:
             os.chmod(broker.dir, 0o755)
             os.chmod(broker.path(), 0o777)
-            return broker, broker.path(), f'user {NOBODY}', lambda: as_user(NOBODY)
+            return broker.path(), f'user {NOBODY}', lambda: as_user(NOBODY)
         port = int(broker.log.wait_for(r'listening on 127.0.0.1:(\d+)').group(1))
-        return broker, ('127.0.0.1', port), r'127\.0\.0\.1:\d+', contextlib.nullcontext
+        return ('127.0.0.1', port), r'127\.0\.0\.1:\d+', contextlib.nullcontext
 
     def directory(self):
         path = tempfile.mkdtemp(prefix='busrt-process-')

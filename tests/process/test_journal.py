@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from bus import BUSRTD, DEADLINE, GREETING, MESSAGE, OK, Client, TestCase, connect, kill_if_there, main
+from bus import BUSRTD, DEADLINE, GREETING, MESSAGE, OK, SUBSCRIBE, Client, TestCase, connect, kill_if_there, main
 
 FOLDER = '/run/systemd/journal'
 UNSHARE = ['unshare', '--user', '--map-root-user', '--mount']
@@ -148,6 +148,32 @@ class Journal(TestCase):
         self.assertIn('cannot listen on /nowhere/b.sock', record['MESSAGE'])
         self.assertEqual(record['BUSRT_LISTENER'], '/nowhere/b.sock')
         self.assertRegex(record['MESSAGE_ID'], '^[0-9a-f]{32}$')
+
+    def test_access_rules_are_told_with_their_place(self):
+        """Refused, denied, disconnected, and bereft of a subscription: each has an id of its own."""
+        path = self.directory() + '/b.conf'
+        rules = path + '.access.d/10.conf'
+        me = os.getuid()
+        os.mkdir(path + '.access.d')
+        self.write(path, '[Bus]\n')
+        self.write(rules, f'[a]\nAllowUsers={me}\nSubscribeTo=t\n[b]\nAllowUsers={me}\n[c]\nAllowHosts=::1\n')
+        broker = self.broker('-B', 'bus.sock', '--log-syslog', '--config', path)
+        a, _ = self.connected(broker, 'a'), self.connected(broker, 'b')
+        self.ask_for(broker, b'c')
+        records = [(self.wait_for('client "c" '), '6', 'c')]
+        self.assertEqual(a.acked(SUBSCRIBE, b't\0u'), 0x79)
+        records.append((self.wait_for('client "a" '), '3', 'a'))
+        self.write(rules, f'[a]\nAllowUsers={me}\n[b]\nAllowUsers={me + 1}\n')
+        broker.signal(signal.SIGHUP)
+        more = [self.wait_for('new access rules'), self.wait_for('new access rules')]
+        more.sort(key=lambda record: record['BUSRT_CLIENT'])
+        records += [(more[0], '1', 'a'), (more[1], '4', 'b')]
+        for record, line, name in records:
+            self.assertEqual((record['BUSRT_FILE'], record['BUSRT_LINE'], record['BUSRT_CLIENT'], record['PRIORITY']),
+                             (rules, line, name, '4'))
+            self.assertTrue(record['BUSRT_REASON'])
+            self.assertEqual(record['BUSRT_UID'], str(me))
+        self.assertEqual(len({record['MESSAGE_ID'] for record, _, _ in records}), 4)
 
     def test_unknown_keys_and_reloads_are_told_with_their_place(self):
         path = self.directory() + '/b.conf'

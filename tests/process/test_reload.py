@@ -25,7 +25,7 @@ class Reload(TestCase):
 
     def start(self, *lines, **options):
         self.configure(*lines)
-        self.running = self.broker('-B', 'bus.sock', '--config', self.file, **options)
+        self.running = self.broker('-B', 'bus.sock', '-B', '127.0.0.1:0', '--config', self.file, **options)
         return self.running
 
     def wait_for_reload(self, number):
@@ -74,15 +74,16 @@ class Reload(TestCase):
 
     def test_takeover(self):
         first = self.connected(self.start(), 'plc')
-        self.assertEqual(self.reload('ForceRegister=yes'), 'ForceRegister no -> yes')
+        self.assertEqual(self.reload('ForceRegister=yes'), 'ForceRegister no -> any')
         self.connected(self.running, 'plc')
         self.assert_ended(first)
 
     def test_connections_of_a_user(self):
-        there = [self.connected(self.start(), 'c0')]
-        there += [self.connected(self.running, f'c{i}') for i in (1, 2)]
+        where, _, context = self.limited_way(self.start())
+        with context():
+            there = [self.connected(self.running, f'c{i}', where) for i in range(3)]
         self.assertEqual(self.reload('MaxConnectionsPerUser=2'), 'MaxConnectionsPerUser 16000 -> 2')
-        with connect(self.running.path()) as s:
+        with context(), connect(where) as s:
             self.assertEqual(s.recv(3), b'')
         self.assertEqual(there[0].acked(MESSAGE, b'c2\0hello'), OK)
 
@@ -108,11 +109,14 @@ class Reload(TestCase):
         self.assert_ended(slow)
 
     def test_memory_of_all_queues(self):
-        client = self.connected(self.start(), 'greedy')
+        where, _, context = self.limited_way(self.start())
+        with context():
+            client = self.connected(self.running, 'greedy', where)
         topics = b'\0'.join(b'%d' % i for i in range(3000))
-        self.assertRegex(self.reload('QueueMemoryMax=1M'), r'QueueMemoryMax \d+ -> 1048576')
+        self.assertRegex(self.reload('QueueMemoryMax=1M'),
+                         r'QueueMemoryMaxPerUser \d+ -> 524288, QueueMemoryMax \d+ -> 1048576')
         self.assertEqual(client.acked(SUBSCRIBE, topics), ACCESS)
-        self.running.log.wait_for('client "greedy" .* was refused a subscription: .*--queue-memory-max')
+        self.running.log.wait_for('client "greedy" .* was refused a subscription: .*QueueMemoryMaxPerUser')
         self.assertEqual(client.acked(MESSAGE, b'greedy\0hello'), OK)
 
     def test_length_of_frames(self):
