@@ -259,7 +259,7 @@ static void counter_sub(size_t *counter, size_t n)
         (void)before;
 }
 
-static size_t account_max(const struct accounts *a, const struct account *account, enum quota quota)
+size_t account_max(const struct accounts *a, const struct account *account, enum quota quota)
 {
         return account_is_exempt(account) ? SIZE_MAX : load(&a->limits.max[quota]);
 }

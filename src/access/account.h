@@ -63,6 +63,8 @@ bool account_has_room(struct accounts *a, struct account *account, enum quota qu
 /* Whatever the limit is. */
 void account_take(struct account *account, enum quota quota);
 void account_give_back(struct account *account, enum quota quota, size_t n);
+/* How much of it it may have; SIZE_MAX: it is exempt. */
+size_t account_max(const struct accounts *a, const struct account *account, enum quota quota);
 
 enum charge_result {
         CHARGE_OK,

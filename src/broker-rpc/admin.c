@@ -187,6 +187,90 @@ int method_client_get(struct call *call)
         return r < 0 ? call_out_of_memory(call) : 0;
 }
 
+/* --- Quotas --- */
+
+/* Room for each of 10000 addresses and more. */
+#define QUOTAS_MAX ((size_t)4 << 20)
+
+struct quota_list {
+        struct pack_array rows;
+        const struct params_field *identity;
+};
+
+static int pack_use(msgpack_packer *pk, const char *key, const struct engine_account_use *use)
+{
+        char name[32];
+        int r = pack_number_field(pk, key, use->used);
+
+        (void)snprintf(name, sizeof(name), "%s_max", key);
+        r = r < 0 ? r : pack_known_field(pk, name, use->max, ENGINE_NO_LIMIT);
+        (void)snprintf(name, sizeof(name), "%s_refused", key);
+        return r < 0 ? r : pack_number_field(pk, name, use->refused);
+}
+
+static int add_quota(const struct engine_account_info *info, void *userdata)
+{
+        struct quota_list *list = userdata;
+        msgpack_packer *pk = &list->rows.packer;
+        int r;
+
+        if (list->identity->given &&
+            (list->identity->len != strlen(info->identity) ||
+             memcmp(list->identity->text, info->identity, list->identity->len) != 0))
+                return 0;
+        r = msgpack_pack_map(pk, 2 + 5 * 3 + 2);
+        r = r < 0 ? r : pack_text_field(pk, "identity", info->identity);
+        r = r < 0 ? r : pack_known_field(pk, "uid", info->uid, (uid_t)-1);
+        r = r < 0 ? r : pack_use(pk, "connections", &info->connections);
+        r = r < 0 ? r : pack_use(pk, "names", &info->names);
+        r = r < 0 ? r : pack_use(pk, "subscriptions", &info->subscriptions);
+        r = r < 0 ? r : pack_use(pk, "held", &info->memory);
+        r = r < 0 ? r : pack_use(pk, "handshakes", &info->handshakes);
+        r = r < 0 ? r : pack_known_field(pk, "rate_max", info->rate.max, ENGINE_NO_LIMIT);
+        r = r < 0 ? r : pack_number_field(pk, "rate_refused", info->rate.refused);
+        if (r < 0)
+                return -ENOMEM;
+        list->rows.n++;
+        return list->rows.items.size > QUOTAS_MAX ? -EMSGSIZE : 0;
+}
+
+static int pack_quotas(struct call *call, const struct params_field *identity)
+{
+        struct quota_list list = {.identity = identity};
+        msgpack_packer pk;
+        int r;
+
+        pack_array_init(&list.rows);
+        msgpack_packer_init(&pk, &call->result, msgpack_sbuffer_write);
+        r = engine_foreach_account(call->engine, add_quota, &list);
+        if (r >= 0 &&
+            (msgpack_pack_map(&pk, 1) < 0 || pack_array_field(&pk, "quotas", &list.rows) < 0))
+                r = -ENOMEM;
+        pack_array_done(&list.rows);
+        return r;
+}
+
+int method_quota_get(struct call *call)
+{
+        _cleanup_free_ struct errand *errand = NULL;
+        const struct rpc_message *request = &call->request;
+        struct params_field identity = {"identity", PARAMS_TEXT};
+        int code, r;
+
+        if (request->data_len > 0 &&
+            params_parse_fields(request->data, request->data_len, &identity, 1, &call->error) < 0)
+                return RPC_CODE_INVALID_PARAMS;
+        code = deed_begin(call, ACTION_INSPECT, NULL, &errand, "see the quotas");
+        if (code < 0)
+                return code;
+        r = pack_quotas(call, &identity);
+        if (r == -EMSGSIZE) {
+                call->error = "too much for one reply";
+                return RPC_CODE_INTERNAL;
+        }
+        return r < 0 ? call_out_of_memory(call) : 0;
+}
+
 /* What cannot be told is not done. */
 static int deed_can_be_told(struct call *call, const struct errand *errand)
 {

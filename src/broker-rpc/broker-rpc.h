@@ -47,6 +47,7 @@ struct broker_rpc_about {
         uint64_t started_at; /* CLOCK_REALTIME, ns */
         uint64_t max_files;
         const char *log_level;
+        uint64_t n_access_rules; /* sections */
 };
 
 /* What the process around the engine can do. All is called from broker_rpc_process(). Functions

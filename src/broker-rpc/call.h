@@ -49,3 +49,4 @@ int method_config_get(struct call *call);
 int method_status(struct call *call);
 int method_log_level(struct call *call);
 int method_stats_reset(struct call *call);
+int method_quota_get(struct call *call);

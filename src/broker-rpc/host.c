@@ -199,6 +199,7 @@ static int pack_counters(struct broker_rpc *rpc, msgpack_packer *pk)
         r = r < 0 ? r : pack_number_field(pk, "dropped", c.dropped);
         r = r < 0 ? r : pack_number_field(pk, "struck", c.struck);
         r = r < 0 ? r : pack_number_field(pk, "refused", c.refused);
+        r = r < 0 ? r : pack_number_field(pk, "denied", c.denied);
         r = r < 0 ? r : pack_number_field(pk, "bad_frames", c.bad);
         r = r < 0 ? r : pack_number_field(pk, "connections", c.sessions);
         r = r < 0 ? r : pack_number_field(pk, "clients", c.clients);
@@ -225,7 +226,7 @@ static int pack_status(struct broker_rpc *rpc, msgpack_sbuffer *result)
 
         rpc->host.about(&about, rpc->host.userdata);
         msgpack_packer_init(&pk, result, msgpack_sbuffer_write);
-        r = msgpack_pack_map(&pk, 19);
+        r = msgpack_pack_map(&pk, 21);
         r = r < 0 ? r : pack_text_field(&pk, "version", BUSRT_VERSION);
         r = r < 0 ? r : pack_number_field(&pk, "pid", (uint64_t)getpid());
         r = r < 0 ? r : pack_number_field(&pk, "started", about.started_at);
@@ -233,6 +234,7 @@ static int pack_status(struct broker_rpc *rpc, msgpack_sbuffer *result)
         r = r < 0 ? r : pack_counters(rpc, &pk);
         r = r < 0 ? r : pack_number_field(&pk, "max_files", about.max_files);
         r = r < 0 ? r : pack_text_field(&pk, "log_level", about.log_level);
+        r = r < 0 ? r : pack_number_field(&pk, "access_rules", about.n_access_rules);
         return r < 0 ? r : pack_status_lists(rpc, &pk);
 }
 

@@ -117,6 +117,7 @@ static const struct method {
         {"status", method_status, .for_admin = true},
         {"log.level", method_log_level, true, true, true},
         {"stats.reset", method_stats_reset, .for_admin = true, .acts = true},
+        {"quota.get", method_quota_get, .takes_params = true, .for_admin = true},
 };
 
 bool call_is_of(const struct rpc_message *request, const char *name)

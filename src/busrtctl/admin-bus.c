@@ -261,6 +261,22 @@ static int bus_get_status(struct admin *admin, struct admin_memory *memory,
         return r < 0 ? r : get_pid(admin, &ret->pid);
 }
 
+/* --- Quotas --- */
+
+static int bus_list_quotas(struct admin *admin, const char *identity, struct admin_memory *memory,
+                           struct admin_quotas *ret)
+{
+        const struct bus_method method = {BUS_MANAGER_PATH, BUS_MANAGER, "ListQuotas",
+                                          .action = "org.busrt1.inspect"};
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r = bus_call(admin, &method, &reply, "s", identity ? identity : "");
+
+        if (r < 0)
+                return r;
+        r = bus_read_quotas(reply, memory, ret);
+        return r < 0 ? admin_fail_answer(admin, method.method, r) : 0;
+}
+
 /* --- Doing --- */
 
 static int bus_disconnect(struct admin *admin, const char *name)
@@ -321,6 +337,7 @@ const struct admin_way admin_way_bus = {
         .list_subscriptions = bus_list_subscriptions,
         .get_status = bus_get_status,
         .get_settings = bus_get_settings,
+        .list_quotas = bus_list_quotas,
         .disconnect = bus_disconnect,
         .reload = bus_reload,
         .reset_statistics = bus_reset_statistics,

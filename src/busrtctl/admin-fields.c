@@ -39,16 +39,38 @@ static const struct admin_field status_fields[] = {
         {"FramesDropped", "dropped", 't', false, STATUS(dropped)},
         {"ReceiversStruck", "struck", 't', false, STATUS(struck)},
         {"Refused", "refused", 't', false, STATUS(refused)},
+        {"Denied", "denied", 't', false, STATUS(denied)},
         {"BadFrames", "bad_frames", 't', false, STATUS(bad_frames)},
         {"NConnections", "connections", 't', false, STATUS(n_connections)},
         {"NClients", "clients", 't', false, STATUS(n_clients)},
         {"MemoryHeld", "held", 't', false, STATUS(held)},
         {"MaxFiles", "max_files", 't', false, STATUS(max_files)},
         {NULL, "log_level", 's', false, STATUS(log_level)},
+        {"NAccessRules", "access_rules", 't', false, STATUS(n_access_rules)},
+};
+
+#define QUOTA(field) offsetof(struct admin_quota, field)
+#define USE(key, field)                                                                            \
+        {NULL, key, 't', false, QUOTA(field.used)},                                                \
+                {NULL, key "_max", 't', false, QUOTA(field.max)},                                  \
+        {                                                                                          \
+                NULL, key "_refused", 't', false, QUOTA(field.refused)                             \
+        }
+static const struct admin_field quota_fields[] = {
+        {NULL, "identity", 's', false, QUOTA(identity)},
+        {NULL, "uid", 'u', false, QUOTA(uid)},
+        USE("connections", connections),
+        USE("names", names),
+        USE("subscriptions", subscriptions),
+        USE("held", held),
+        USE("handshakes", handshakes),
+        {NULL, "rate_max", 't', false, QUOTA(rate.max)},
+        {NULL, "rate_refused", 't', false, QUOTA(rate.refused)},
 };
 
 const struct admin_fields admin_client_fields = {client_fields, ARRAY_SIZE(client_fields)};
 const struct admin_fields admin_status_fields = {status_fields, ARRAY_SIZE(status_fields)};
+const struct admin_fields admin_quota_fields = {quota_fields, ARRAY_SIZE(quota_fields)};
 
 static void clear_texts(const struct admin_fields *fields, void *structure)
 {
@@ -81,4 +103,18 @@ void admin_status_init(struct admin_status *status)
 {
         *status = (struct admin_status){0};
         clear_texts(&admin_status_fields, status);
+}
+
+void admin_quota_init(struct admin_quota *quota)
+{
+        const struct admin_use none = {.max = ADMIN_NO_LIMIT};
+
+        *quota = (struct admin_quota){.uid = ADMIN_NO_ID,
+                                      .connections = none,
+                                      .names = none,
+                                      .subscriptions = none,
+                                      .held = none,
+                                      .handshakes = none,
+                                      .rate = none};
+        clear_texts(&admin_quota_fields, quota);
 }

@@ -25,11 +25,14 @@ struct admin_fields {
 /* In the order of a row of ListClients. */
 extern const struct admin_fields admin_client_fields;
 extern const struct admin_fields admin_status_fields;
+/* In the order of a row of ListQuotas. */
+extern const struct admin_fields admin_quota_fields;
 
 /* Empty: no text is NULL. */
 void admin_client_init(struct admin_client *client);
 void admin_details_init(struct admin_client_details *details);
 void admin_status_init(struct admin_status *status);
+void admin_quota_init(struct admin_quota *quota);
 
 /* A client's fields are found in its details, too. */
 _Static_assert(offsetof(struct admin_client_details, client) == 0, "the first");

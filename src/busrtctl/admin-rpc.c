@@ -361,6 +361,38 @@ static int rpc_get_log_level(struct admin *admin, struct admin_memory *memory, c
         return r < 0 ? admin_fail_answer(admin, "log.level", r) : 0;
 }
 
+/* --- Quotas --- */
+
+static int add_quota(const msgpack_object *map, struct admin_memory *memory, void *userdata)
+{
+        struct admin_quotas *quotas = userdata;
+        struct admin_quota *one;
+        int r = admin_memory_grow(memory, &quotas->quotas, quotas->n, sizeof(*one));
+
+        if (r < 0)
+                return r;
+        one = &quotas->quotas[quotas->n++];
+        admin_quota_init(one);
+        return map_read_fields(map, &admin_quota_fields, memory, one);
+}
+
+static int rpc_list_quotas(struct admin *admin, const char *identity, struct admin_memory *memory,
+                           struct admin_quotas *ret)
+{
+        _cleanup_(answer_done) struct answer answer;
+        busrt_params params = BUSRT_PARAMS_INIT;
+        int r;
+
+        answer_init(&answer);
+        if (identity)
+                (void)busrt_params_add_string(&params, "identity", identity);
+        r = ask(admin, "quota.get", NULL, &params, &answer);
+        if (r < 0)
+                return r;
+        r = map_foreach(&answer.unpacked.data, "quotas", add_quota, memory, ret);
+        return r < 0 ? admin_fail_answer(admin, "quota.get", r) : 0;
+}
+
 /* --- Doing --- */
 
 static int rpc_disconnect(struct admin *admin, const char *name)
@@ -401,6 +433,7 @@ const struct admin_way admin_way_rpc = {
         .list_subscriptions = rpc_list_subscriptions,
         .get_status = rpc_get_status,
         .get_settings = rpc_get_settings,
+        .list_quotas = rpc_list_quotas,
         .disconnect = rpc_disconnect,
         .reload = rpc_reload,
         .reset_statistics = rpc_reset_statistics,

@@ -20,6 +20,8 @@ struct admin_way {
                           struct admin_status *ret);
         int (*get_settings)(struct admin *admin, struct admin_memory *memory,
                             struct admin_settings *ret);
+        int (*list_quotas)(struct admin *admin, const char *identity, struct admin_memory *memory,
+                           struct admin_quotas *ret);
         int (*disconnect)(struct admin *admin, const char *name);
         int (*reload)(struct admin *admin);
         int (*reset_statistics)(struct admin *admin);

@@ -368,6 +368,36 @@ void admin_settings_done(struct admin_settings *settings)
         *settings = (struct admin_settings){0};
 }
 
+/* ADMIN_NO_ID is the largest number. */
+static int compare_quotas(const void *a, const void *b)
+{
+        const struct admin_quota *x = a, *y = b;
+
+        if (x->uid != y->uid)
+                return x->uid < y->uid ? -1 : 1;
+        return strcmp(x->identity, y->identity);
+}
+
+int admin_list_quotas(struct admin *admin, const char *identity, struct admin_quotas *ret)
+{
+        _cleanup_(admin_memory_freep) struct admin_memory *memory = memory_new();
+        struct admin_quotas quotas = {0};
+        int r = memory ? admin->way->list_quotas(admin, identity, memory, &quotas) : -EXIT_FAILURE;
+
+        if (r < 0)
+                return r;
+        sort(quotas.quotas, quotas.n, sizeof(*quotas.quotas), compare_quotas);
+        quotas.memory = TAKE_PTR(memory);
+        *ret = quotas;
+        return 0;
+}
+
+void admin_quotas_done(struct admin_quotas *quotas)
+{
+        admin_memory_free(quotas->memory);
+        *quotas = (struct admin_quotas){0};
+}
+
 int admin_disconnect(struct admin *admin, const char *name)
 {
         int r = check_meaning(admin, name);

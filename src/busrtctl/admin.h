@@ -99,9 +99,10 @@ struct admin_status {
         uint64_t started; /* microseconds, CLOCK_REALTIME */
         uint64_t uptime;  /* microseconds */
         uint64_t in_frames, in_bytes, out_frames, out_bytes;
-        uint64_t dropped, struck, refused, bad_frames;
+        uint64_t dropped, struck, refused, denied, bad_frames;
         uint64_t n_connections, n_clients, held;
         uint64_t queue_memory_max, max_files;
+        uint64_t n_access_rules; /* sections in force */
         const char *log_level;
         struct admin_listener *listeners;
         size_t n_listeners;
@@ -125,6 +126,27 @@ struct admin_settings {
 };
 int admin_get_settings(struct admin *admin, struct admin_settings *ret);
 void admin_settings_done(struct admin_settings *settings);
+
+/* What users, and addresses on TCP, have of all that is limited for each of them. */
+#define ADMIN_NO_LIMIT UINT64_MAX
+struct admin_use {
+        uint64_t used, max; /* ADMIN_NO_LIMIT: there is none */
+        uint64_t refused;   /* how often more was wanted */
+};
+struct admin_quota {
+        const char *identity; /* "user 1000", "192.0.2.7", "2001:db8::/64", "broker" */
+        uint32_t uid;         /* ADMIN_NO_ID: no user's */
+        struct admin_use connections, names, subscriptions, held /* bytes */, handshakes;
+        struct admin_use rate; /* of connections, per second; used is 0 */
+};
+struct admin_quotas {
+        struct admin_quota *quotas; /* users by their numbers, then all else by its text */
+        size_t n;
+        struct admin_memory *memory;
+};
+/* identity: as above; NULL: all. Nothing where it has nothing on the bus. */
+int admin_list_quotas(struct admin *admin, const char *identity, struct admin_quotas *ret);
+void admin_quotas_done(struct admin_quotas *quotas);
 
 int admin_disconnect(struct admin *admin, const char *name);
 /* A configuration that is refused is told with file, line and reason. */

@@ -111,6 +111,28 @@ int bus_read_clients(sd_bus_message *m, struct admin_memory *memory, struct admi
         return r;
 }
 
+#define QUOTA_ROW "suttttttttttttttttt"
+
+int bus_read_quotas(sd_bus_message *m, struct admin_memory *memory, struct admin_quotas *ret)
+{
+        int r = sd_bus_message_enter_container(m, 'a', "(" QUOTA_ROW ")");
+
+        while (r >= 0) {
+                struct admin_quota quota;
+
+                admin_quota_init(&quota);
+                r = read_row(m, QUOTA_ROW, &admin_quota_fields, memory, &quota);
+                if (r <= 0)
+                        return r;
+                r = admin_memory_grow(memory, &ret->quotas, ret->n, sizeof(quota));
+                if (r < 0)
+                        return r;
+                ret->quotas[ret->n++] = quota;
+                r = sd_bus_message_exit_container(m);
+        }
+        return r;
+}
+
 int bus_read_masks(sd_bus_message *m, struct admin_memory *memory, struct admin_client_details *ret)
 {
         size_t n_subscriptions = 0, n_exclusions = 0;

@@ -27,4 +27,5 @@ int bus_read_masks(sd_bus_message *m, struct admin_memory *memory,
 int bus_read_subscriptions(sd_bus_message *m, struct admin_memory *memory,
                            struct admin_subscriptions *ret);
 int bus_read_listeners(sd_bus_message *m, struct admin_memory *memory, struct admin_status *ret);
+int bus_read_quotas(sd_bus_message *m, struct admin_memory *memory, struct admin_quotas *ret);
 int bus_read_settings(sd_bus_message *m, struct admin_memory *memory, struct admin_settings *ret);

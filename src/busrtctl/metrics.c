@@ -22,6 +22,7 @@ static const struct family families[] = {
          OF(n_connections)},
         {"clients", "", "Clients that have a name.", GAUGE, OF(n_clients)},
         {"files_limit", "", "Descriptors that the broker may have open.", GAUGE, OF(max_files)},
+        {"access_rules", "", "Sections of access rules in force.", GAUGE, OF(n_access_rules)},
         {"queue_memory_bytes", "bytes", "Memory held for receivers.", GAUGE, OF(held)},
         {"queue_memory_limit_bytes", "bytes", "Memory that may be held for receivers.", GAUGE,
          OF(queue_memory_max)},
@@ -37,6 +38,7 @@ static const struct family families[] = {
          OF(struck)},
         {"refused_connections", "", "Connections and names that were refused.", COUNTER,
          OF(refused)},
+        {"denials", "", "What access rules did not let clients do.", COUNTER, OF(denied)},
         {"broken_connections", "", "Connections that were ended for breaking the protocol.",
          COUNTER, OF(bad_frames)},
 };

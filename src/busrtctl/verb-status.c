@@ -119,8 +119,17 @@ static void add_status(struct text *out, const struct status *options,
         add_trouble(out, settings, "Struck", status->struck, "slow receiver", "slow receivers");
         add_trouble(out, settings, "Refused", status->refused, "connection or name",
                     "connections and names");
+        add_trouble(out, settings, "Denied", status->denied, "deed by the access rules",
+                    "deeds by the access rules");
         add_trouble(out, settings, "Bad", status->bad_frames, "connection that broke the protocol",
                     "connections that broke the protocol");
+        add_label(out, settings, "Access");
+        if (status->n_access_rules > 0) {
+                add_count(out, status->n_access_rules, "section of rules", "sections of rules");
+                text_adds(out, "\n");
+        } else {
+                text_adds(out, "no rules: everybody may everything\n");
+        }
         add_label(out, settings, "Log level");
         text_add_visible(out, status->log_level, strlen(status->log_level));
         text_adds(out, "\n");
@@ -170,12 +179,14 @@ static void add_json(struct text *out, const struct admin_status *status, const 
                 {"dropped", status->dropped},
                 {"struck", status->struck},
                 {"refused", status->refused},
+                {"denied", status->denied},
                 {"bad_frames", status->bad_frames},
                 {"connections", status->n_connections},
                 {"clients", status->n_clients},
                 {"held", status->held},
                 {"queue_memory_max", status->queue_memory_max},
                 {"max_files", status->max_files},
+                {"access_rules", status->n_access_rules},
         };
 
         text_adds(out, "{");

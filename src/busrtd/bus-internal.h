@@ -47,7 +47,8 @@ struct bus {
         struct polkit *polkit;
         struct bus_signals signals;
         struct bus_clients clients;
-        struct engine_config shown;   /* limits as the bus knows them */
+        struct engine_config shown; /* limits as the bus knows them */
+        uint64_t n_access_rules_shown;
         struct client_snapshot found; /* the client whose properties are being read */
 };
 
@@ -56,6 +57,8 @@ int bus_manager_add(struct bus *b);
 int bus_client_add(struct bus *b);
 int bus_log_control_add(struct bus *b);
 
+/* The limits in force are what the bus knows. */
+void bus_manager_note_limits(struct bus *b);
 /* New limits are in force. */
 void bus_manager_tell_limits(struct bus *b);
 
@@ -90,3 +93,4 @@ int bus_list_subscriptions(sd_bus_message *m, void *userdata, sd_bus_error *erro
 int bus_list_addresses(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_find_clients_by_user(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_get_config(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_list_quotas(sd_bus_message *m, void *userdata, sd_bus_error *error);

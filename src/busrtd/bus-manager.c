@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "access/rules.h"
 #include "busrtd/bus-internal.h"
 #include "busrtd/text.h"
 
@@ -55,6 +56,7 @@ static int get_counter(sd_bus *bus, const char *path, const char *interface, con
                 {"FramesDropped", offsetof(struct engine_counters, dropped)},
                 {"ReceiversStruck", offsetof(struct engine_counters, struck)},
                 {"Refused", offsetof(struct engine_counters, refused)},
+                {"Denied", offsetof(struct engine_counters, denied)},
                 {"BadFrames", offsetof(struct engine_counters, bad)},
                 {"NConnections", offsetof(struct engine_counters, sessions)},
                 {"NClients", offsetof(struct engine_counters, clients)},
@@ -127,27 +129,43 @@ static const struct limit limits[] = {
         LIMIT("QueueFrames", queue_frames, 1),
         LIMIT("QueueBytes", queue_bytes, 1),
         LIMIT("QueueMemoryMax", queue_memory_max, 1),
+        LIMIT("QueueMemoryMaxPerUser", queue_memory_max_per_user, 1),
         LIMIT("MaxFrameSize", max_frame_size, 1),
         LIMIT("MaxTopicParts", max_topic_parts, 1),
         LIMIT("MaxTopicLength", max_topic_length, 1),
         LIMIT("MaxConnectionsPerUser", max_connections_per_user, 1),
+        LIMIT("MaxHandshakesPerUser", max_handshakes_per_user, 1),
+        LIMIT("MaxNamesPerUser", max_names_per_user, 1),
+        LIMIT("MaxSubscriptionsPerUser", max_subscriptions_per_user, 1),
+        LIMIT("ConnectionRatePerUser", connection_rate_per_user, 1),
+        LIMIT("ConnectionBurstPerUser", connection_burst_per_user, 1),
         LIMIT("ForceRegister", force_register, 1),
+        LIMIT("ForceRegisterMode", force_register, 1),
 };
+
+/* As the engine takes it. */
+static uint64_t limit_value(const struct limit *limit, const struct engine_config *config)
+{
+        const char *field = (const char *)config + limit->offset;
+
+        if (field == (const char *)&config->queue_memory_max_per_user &&
+            config->queue_memory_max_per_user == 0)
+                return config->queue_memory_max / 2;
+        if (limit->size == sizeof(unsigned))
+                return *(const unsigned *)field;
+        return limit->size == sizeof(uint64_t) ? *(const uint64_t *)field : *(const size_t *)field;
+}
 
 static int get_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
                      sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
         const struct bus *b = userdata;
-        const char *config = (const char *)&b->control->options->engine;
+        const struct engine_config *config = &b->control->options->engine;
 
         for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-                if (strcmp(limits[i].name, property) == 0) {
-                        const char *field = config + limits[i].offset;
-                        uint64_t n = limits[i].size == sizeof(uint64_t) ? *(const uint64_t *)field
-                                                                        : *(const size_t *)field;
-
-                        return sd_bus_message_append(reply, "t", n / limits[i].unit);
-                }
+                if (strcmp(limits[i].name, property) == 0)
+                        return sd_bus_message_append(
+                                reply, "t", limit_value(&limits[i], config) / limits[i].unit);
         return -ENOENT;
 }
 
@@ -165,22 +183,45 @@ static int get_force_register(sd_bus *bus, const char *path, const char *interfa
                               sd_bus_error *error)
 {
         const struct bus *b = userdata;
+        enum force_register mode = b->control->options->engine.force_register;
 
-        return sd_bus_message_append(reply, "b", (int)b->control->options->engine.force_register);
+        if (strcmp(property, "ForceRegisterMode") == 0)
+                return sd_bus_message_append(reply, "s", options_force_register_word(mode));
+        return sd_bus_message_append(reply, "b", mode != FORCE_REGISTER_NO);
+}
+
+static uint64_t n_access_rules(const struct bus *b)
+{
+        return access_rules_n_sections(b->control->options->engine.access);
+}
+
+static int get_n_access_rules(sd_bus *bus, const char *path, const char *interface,
+                              const char *property, sd_bus_message *reply, void *userdata,
+                              sd_bus_error *error)
+{
+        return sd_bus_message_append(reply, "t", n_access_rules(userdata));
+}
+
+void bus_manager_note_limits(struct bus *b)
+{
+        b->shown = b->control->options->engine;
+        b->shown.access = NULL; /* not ours */
+        b->n_access_rules_shown = n_access_rules(b);
 }
 
 void bus_manager_tell_limits(struct bus *b)
 {
-        const char *before = (const char *)&b->shown,
-                   *now = (const char *)&b->control->options->engine;
-        char *names[ARRAY_SIZE(limits) + 1];
+        const struct engine_config *now = &b->control->options->engine;
+        char *names[ARRAY_SIZE(limits) + 2];
         size_t n = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-                if (memcmp(before + limits[i].offset, now + limits[i].offset, limits[i].size) != 0)
+                if (limit_value(&limits[i], &b->shown) != limit_value(&limits[i], now))
                         names[n++] = (char *)limits[i].name;
+        if (n_access_rules(b) != b->n_access_rules_shown)
+                names[n++] = (char *)"NAccessRules";
         names[n] = NULL;
-        b->shown = b->control->options->engine;
+        bus_manager_note_limits(b);
         if (n && b->connection)
                 (void)sd_bus_emit_properties_changed_strv(b->connection, BUS_PATH, BUS_MANAGER,
                                                           names);
@@ -324,6 +365,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("FramesDropped", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("ReceiversStruck", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("Refused", "t", get_counter, 0, 0),
+        SD_BUS_PROPERTY("Denied", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("BadFrames", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("NConnections", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("NClients", "t", get_counter, 0, 0),
@@ -339,7 +381,15 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("MaxTopicParts", "t", get_limit, 0, CHANGES),
         SD_BUS_PROPERTY("MaxTopicLength", "t", get_limit, 0, CHANGES),
         SD_BUS_PROPERTY("MaxConnectionsPerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("QueueMemoryMaxPerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("MaxHandshakesPerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("MaxNamesPerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("MaxSubscriptionsPerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("ConnectionRatePerUser", "t", get_limit, 0, CHANGES),
+        SD_BUS_PROPERTY("ConnectionBurstPerUser", "t", get_limit, 0, CHANGES),
         SD_BUS_PROPERTY("ForceRegister", "b", get_force_register, 0, CHANGES),
+        SD_BUS_PROPERTY("ForceRegisterMode", "s", get_force_register, 0, CHANGES),
+        SD_BUS_PROPERTY("NAccessRules", "t", get_n_access_rules, 0, CHANGES),
         SD_BUS_PROPERTY("MaxFiles", "t", get_max_files, 0, CONSTANT),
         SD_BUS_PROPERTY("Listeners", "a(ssb)", get_listeners, 0, CONSTANT),
         SD_BUS_METHOD_WITH_ARGS("ListClients", SD_BUS_NO_ARGS,
@@ -363,6 +413,9 @@ static const sd_bus_vtable vtable[] = {
                                 reset_statistics, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetConfig", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssu)", settings),
                                 bus_get_config, FREE),
+        SD_BUS_METHOD_WITH_ARGS("ListQuotas", SD_BUS_ARGS("s", identity),
+                                SD_BUS_RESULT("a(suttttttttttttttttt)", quotas), bus_list_quotas,
+                                FREE),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, subscribe, FREE),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, unsubscribe, FREE),
         SD_BUS_SIGNAL_WITH_ARGS("ClientsChanged", SD_BUS_ARGS("a(ts)", added, "a(ts)", removed), 0),

@@ -229,7 +229,7 @@ int bus_new(struct control *control, struct bus **ret)
         b->mode = mode;
         b->name = control->started_with->dbus_name;
         b->patience = PATIENCE_MIN;
-        b->shown = control->options->engine;
+        bus_manager_note_limits(b);
         bus_signals_init(&b->signals, control->loop);
         r = bus_make(control, mode, b);
         if (r < 0) {

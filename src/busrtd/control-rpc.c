@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "access/rules.h"
 #include "busrtd/control-rpc.h"
 #include "busrtd/messages.h"
 
@@ -16,6 +17,7 @@ static void on_about(struct broker_rpc_about *ret, void *userdata)
                 .started_at = c->started_at,
                 .max_files = c->max_files,
                 .log_level = control_log_level_name(control_log_level(c)),
+                .n_access_rules = access_rules_n_sections(c->options->engine.access),
         };
 }
 

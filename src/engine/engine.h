@@ -262,17 +262,20 @@ int engine_foreach_secondary(struct engine *engine, uint64_t id,
                              int (*fn)(const char *name, size_t len, void *userdata),
                              void *userdata);
 /* What one user, or one address, has of everything that is limited. */
+#define ENGINE_NO_LIMIT UINT64_MAX
 struct engine_account_info {
         char identity[64]; /* "user 1000", "192.0.2.7", "2001:db8::/64", "broker" */
+        uid_t uid;         /* -1: no user's */
         bool exempt;
         struct engine_account_use {
                 uint64_t used;    /* now */
+                uint64_t max;     /* ENGINE_NO_LIMIT: there is none */
                 uint64_t refused; /* how often it wanted more; of memory: for how many pieces */
-        } connections, handshakes, rate /* refused only */, names, subscriptions,
+        } connections, handshakes, rate /* nothing is used */, names, subscriptions,
                 memory /* bytes */;
 };
 /* Everyone who is connected or for whom something is held, in no order, until fn returns non-zero,
- * which is returned. */
+ * which is returned. From any thread, too: nobody comes or goes meanwhile. */
 int engine_foreach_account(struct engine *engine,
                            int (*fn)(const struct engine_account_info *info, void *userdata),
                            void *userdata);

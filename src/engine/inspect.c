@@ -244,13 +244,19 @@ int engine_foreach_secondary(struct engine *engine, uint64_t id,
 /* --- Accounts --- */
 
 struct account_walk {
+        struct engine *engine;
         int (*fn)(const struct engine_account_info *info, void *userdata);
         void *userdata;
 };
 
-static struct engine_account_use use_of(const struct account *account, enum quota quota)
+static struct engine_account_use use_of(const struct accounts *accounts,
+                                        const struct account *account, enum quota quota)
 {
+        size_t max = account_max(accounts, account, quota);
+        bool none = max == SIZE_MAX || (quota == QUOTA_RATE && max == 0);
+
         return (struct engine_account_use){
+                .max = none ? ENGINE_NO_LIMIT : max,
                 .used = __atomic_load_n(&account->used[quota], __ATOMIC_RELAXED),
                 .refused = __atomic_load_n(&account->refused[quota], __ATOMIC_RELAXED),
         };
@@ -259,17 +265,21 @@ static struct engine_account_use use_of(const struct account *account, enum quot
 static int visit_account(const struct account *account, void *userdata)
 {
         const struct account_walk *walk = userdata;
+        const struct accounts *accounts = walk->engine->accounts;
         struct engine_account_info info = {
+                .uid = (uid_t)-1,
                 .exempt = __atomic_load_n(&account->exempt, __ATOMIC_RELAXED),
-                .connections = use_of(account, QUOTA_CONNECTIONS),
-                .handshakes = use_of(account, QUOTA_HANDSHAKES),
-                .rate = use_of(account, QUOTA_RATE),
-                .names = use_of(account, QUOTA_NAMES),
-                .subscriptions = use_of(account, QUOTA_SUBSCRIPTIONS),
-                .memory = use_of(account, QUOTA_MEMORY),
+                .connections = use_of(accounts, account, QUOTA_CONNECTIONS),
+                .handshakes = use_of(accounts, account, QUOTA_HANDSHAKES),
+                .rate = use_of(accounts, account, QUOTA_RATE),
+                .names = use_of(accounts, account, QUOTA_NAMES),
+                .subscriptions = use_of(accounts, account, QUOTA_SUBSCRIPTIONS),
+                .memory = use_of(accounts, account, QUOTA_MEMORY),
         };
 
         identity_format(&account->identity, info.identity, sizeof(info.identity));
+        if (account->identity.kind == IDENTITY_USER)
+                memcpy(&info.uid, account->identity.bytes, sizeof(info.uid));
         return walk->fn(&info, walk->userdata);
 }
 
@@ -277,7 +287,7 @@ int engine_foreach_account(struct engine *engine,
                            int (*fn)(const struct engine_account_info *info, void *userdata),
                            void *userdata)
 {
-        struct account_walk walk = {fn, userdata};
+        struct account_walk walk = {engine, fn, userdata};
 
         return accounts_foreach(engine->accounts, visit_account, &walk);
 }

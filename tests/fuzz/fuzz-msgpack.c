@@ -112,6 +112,13 @@ int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusi
         abort();
 }
 
+int engine_foreach_account(struct engine *engine,
+                           int (*fn)(const struct engine_account_info *info, void *userdata),
+                           void *userdata)
+{
+        abort();
+}
+
 int engine_foreach_secondary(struct engine *engine, uint64_t id,
                              int (*fn)(const char *name, size_t len, void *userdata),
                              void *userdata)

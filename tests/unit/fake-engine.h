@@ -30,6 +30,18 @@
 #define FAKE_EXCLUSION "plc/secret"
 #define FAKE_SECONDARY "x%%0"
 
+static const struct engine_account_info fake_accounts[] = {
+        {.identity = "192.0.2.7", .uid = (uid_t)-1, .connections = {1, 100, 2}},
+        {.identity = "user 0",
+         .exempt = true,
+         .connections = {2, ENGINE_NO_LIMIT, 0},
+         .names = {3, ENGINE_NO_LIMIT, 0},
+         .subscriptions = {4, ENGINE_NO_LIMIT, 0},
+         .memory = {500, 4096, 6},
+         .handshakes = {7, 8, 9},
+         .rate = {0, 10, 11}},
+};
+
 struct session {
         struct engine_client_info info;
 };
@@ -133,6 +145,17 @@ int engine_foreach_subscription(struct engine *engine, uint64_t id, bool exclusi
                 return fn(FAKE_EXCLUSION, strlen(FAKE_EXCLUSION), userdata);
         for (size_t i = 0; i < ARRAY_SIZE(masks) && r == 0; i++)
                 r = fn(masks[i], strlen(masks[i]), userdata);
+        return r;
+}
+
+int engine_foreach_account(struct engine *engine,
+                           int (*fn)(const struct engine_account_info *info, void *userdata),
+                           void *userdata)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(fake_accounts) && r == 0; i++)
+                r = fn(&fake_accounts[i], userdata);
         return r;
 }
 

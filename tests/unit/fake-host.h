@@ -24,8 +24,10 @@ static struct {
 
 static void on_about(struct broker_rpc_about *ret, void *userdata)
 {
-        *ret = (struct broker_rpc_about){
-                .started_at = 1700000000000000000, .max_files = 4096, .log_level = host.level};
+        *ret = (struct broker_rpc_about){.started_at = 1700000000000000000,
+                                         .max_files = 4096,
+                                         .log_level = host.level,
+                                         .n_access_rules = 13};
 }
 
 static int on_reload(char *error, size_t size, void *userdata)

@@ -400,8 +400,8 @@ static void the_status_has_all_numbers(void **state)
         struct bytes b = {.n = 0};
 
         bus.uptime = 90 * NSEC_PER_SEC;
-        bus.counters = (struct engine_counters){1, 2000, 3, 400000, 5, 6, 7, 8, 9, 10, 11, 12};
-        put_bytes(&b, "\xde\0\x13", 3);
+        bus.counters = (struct engine_counters){1, 2000, 3, 400000, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+        put_bytes(&b, "\xde\0\x15", 3);
         put_text(&b, "version");
         put_text(&b, BUSRT_VERSION);
         put_field(&b, "pid", (uint64_t)getpid());
@@ -414,16 +414,70 @@ static void the_status_has_all_numbers(void **state)
         put_field(&b, "dropped", 5);
         put_field(&b, "struck", 6);
         put_field(&b, "refused", 7);
-        put_field(&b, "bad_frames", 8);
-        put_field(&b, "connections", 9);
-        put_field(&b, "clients", 10);
-        put_field(&b, "held", 11);
+        put_field(&b, "denied", 8);
+        put_field(&b, "bad_frames", 9);
+        put_field(&b, "connections", 10);
+        put_field(&b, "clients", 11);
+        put_field(&b, "held", 12);
         put_field(&b, "max_files", 4096);
         put_text(&b, "log_level");
         put_text(&b, "info");
+        put_field(&b, "access_rules", 13);
         put_status_lists(&b);
         answer_late("status", "", 0);
         expect_result(b.data, b.n);
+}
+
+/* --- Quotas --- */
+
+static void put_use(struct bytes *b, const char *key, const struct engine_account_use *use)
+{
+        char name[64];
+
+        put_field(b, key, use->used);
+        (void)snprintf(name, sizeof(name), "%s_max", key);
+        put_known(b, name, use->max, use->max != ENGINE_NO_LIMIT);
+        (void)snprintf(name, sizeof(name), "%s_refused", key);
+        put_field(b, name, use->refused);
+}
+
+static void put_quota(struct bytes *b, const struct engine_account_info *a)
+{
+        put_bytes(b, "\xde\0\x13", 3);
+        put_text(b, "identity");
+        put_text(b, a->identity);
+        put_known(b, "uid", a->uid, a->uid != (uid_t)-1);
+        put_use(b, "connections", &a->connections);
+        put_use(b, "names", &a->names);
+        put_use(b, "subscriptions", &a->subscriptions);
+        put_use(b, "held", &a->memory);
+        put_use(b, "handshakes", &a->handshakes);
+        put_known(b, "rate_max", a->rate.max, a->rate.max != ENGINE_NO_LIMIT);
+        put_field(b, "rate_refused", a->rate.refused);
+}
+
+static void quotas_are_those_of_all_or_of_one(void **state)
+{
+        struct bytes all = {.n = 0}, one = {.n = 0};
+
+        put(&all, 0x81);
+        put_text(&all, "quotas");
+        put(&all, 0x92);
+        put_quota(&all, &fake_accounts[0]);
+        put_quota(&all, &fake_accounts[1]);
+        call("quota.get", "", 0);
+        expect_result(all.data, all.n);
+        put(&one, 0x81);
+        put_text(&one, "quotas");
+        put(&one, 0x91);
+        put_quota(&one, &fake_accounts[1]);
+        call("quota.get", BYTES("\x81\xa8identity\xa6user 0"));
+        expect_result(one.data, one.n);
+        call("quota.get", BYTES("\x81\xa8identity\xa5user "));
+        expect_result(BYTES("\x81\xa6quotas\x90"));
+        call("quota.get", BYTES("\x81\xa8identity\x01"));
+        expect_error(RPC_CODE_INVALID_PARAMS, true);
+        assert_false(host_is_wanted());
 }
 
 int main(void)
@@ -443,6 +497,7 @@ int main(void)
                 ADMIN_TEST(what_only_looks_does_nothing_without_a_reply),
                 ADMIN_TEST(settings_come_with_their_places),
                 ADMIN_TEST(the_status_has_all_numbers),
+                ADMIN_TEST(quotas_are_those_of_all_or_of_one),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
