@@ -48,6 +48,7 @@ int verb_monitor(const struct settings *settings, int argc, char **argv);
 int verb_metrics(const struct settings *settings, int argc, char **argv);
 int verb_ping(const struct settings *settings, int argc, char **argv);
 int verb_subscriptions(const struct settings *settings, int argc, char **argv);
+int verb_access(const struct settings *settings, int argc, char **argv);
 int verb_quota(const struct settings *settings, int argc, char **argv);
 int verb_config(const struct settings *settings, int argc, char **argv);
 int verb_disconnect(const struct settings *settings, int argc, char **argv);

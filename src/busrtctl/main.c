@@ -41,6 +41,7 @@ static const struct verb verbs[] = {
         {LOOK, "list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
         {LOOK, "show", "CLIENT...", "all that is known of a client of busrtd", verb_show},
         {LOOK, "subscriptions", "[CLIENT]", "who subscribes to what", verb_subscriptions},
+        {LOOK, "access", "explain NAME ...", "who may do what, by the access rules", verb_access},
         {LOOK, "quota", "[USER|ADDRESS]", "what users have of what they may have", verb_quota},
         {LOOK, "config", "[--all]", "the settings in force, and who said so", verb_config},
         {LOOK, "top", "[PATTERN]...", "what goes over busrtd now, client by client", verb_top},

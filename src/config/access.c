@@ -9,6 +9,7 @@
 
 #include "basic/macro.h"
 #include "config/access-value.h"
+#include "route/mask.h"
 
 #define WORD_SHOWN 64 /* bytes of a word that an error repeats */
 
@@ -189,23 +190,73 @@ int access_read_folders(const char *const *folders, size_t n_folders,
         return r;
 }
 
-int access_read_files(const char *config_file, const struct access_resolver *resolver,
-                      access_warn_fn warn, void *userdata, struct access_rules **ret,
-                      char error[CONFIG_ERROR_MAX], struct config_place *where)
+int access_collect_files(const char *config_file, struct config *config,
+                         char error[CONFIG_ERROR_MAX])
 {
-        const char *folder;
         _cleanup_free_ char *path = NULL;
 
-        if (!config_file)
-                return access_read_folders(system_folders, ARRAY_SIZE(system_folders), resolver,
-                                           warn, userdata, ret, error, where);
         error[0] = '\0';
-        if (where)
-                *where = (struct config_place){.line = 0};
+        if (!config_file)
+                return config_read_drop_ins(config, system_folders, ARRAY_SIZE(system_folders),
+                                            error);
         if (asprintf(&path, "%s.access.d", config_file) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        folder = path;
-        return access_read_folders(&folder, 1, resolver, warn, userdata, ret, error, where);
+        return config_read_drop_ins(config, (const char *const[]){path}, 1, error);
+}
+
+int access_read_files(const char *config_file, const struct access_resolver *resolver,
+                      access_warn_fn warn, void *userdata, struct access_rules **ret,
+                      char error[CONFIG_ERROR_MAX], struct config_place *where)
+{
+        _cleanup_(config_donep) struct config config = {0};
+        int r = access_collect_files(config_file, &config, error);
+
+        if (r >= 0)
+                r = access_read_config(&config, resolver, warn, userdata, ret, error);
+        if (where)
+                *where = config.failed_at;
+        return r;
+}
+
+/* --- Lines as they stand in the files --- */
+
+static bool is_of_section(const struct config_entry *entry, const char *mask, size_t len)
+{
+        size_t own = mask_canonical_len(&mask_name, entry->section, strlen(entry->section));
+
+        return own == len && memcmp(entry->section, mask, len) == 0;
+}
+
+/* The index behind the last line that takes back what the section has said of the key. */
+static size_t find_start(const struct config *config, enum access_key key, const char *mask,
+                         size_t len)
+{
+        for (size_t i = config->n_entries; i > 0; i--) {
+                const struct config_entry *entry = &config->entries[i - 1];
+
+                if (entry->value[0] == '\0' && find_key(entry) == key &&
+                    is_of_section(entry, mask, len))
+                        return i;
+        }
+        return 0;
+}
+
+int access_foreach_line(const struct config *config, const char *mask, size_t len,
+                        int (*fn)(const struct config_entry *entry, void *userdata), void *userdata)
+{
+        size_t start[ACCESS_N_KEYS];
+        int r = 0;
+
+        for (enum access_key key = 0; key < ACCESS_N_KEYS; key++)
+                start[key] = find_start(config, key, mask, len);
+        for (size_t i = 0; i < config->n_entries && r == 0; i++) {
+                const struct config_entry *entry = &config->entries[i];
+                enum access_key key = find_key(entry);
+
+                if (key < ACCESS_N_KEYS && i >= start[key] && is_of_section(entry, mask, len))
+                        r = fn(entry, userdata);
+        }
+        return r;
 }

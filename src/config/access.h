@@ -30,7 +30,10 @@ typedef void (*access_warn_fn)(const struct config_entry *entry, void *userdata)
 int access_read_files(const char *config_file, const struct access_resolver *resolver,
                       access_warn_fn warn, void *userdata, struct access_rules **ret,
                       char error[CONFIG_ERROR_MAX], struct config_place *where);
-/* The same from these folders, of which earlier ones mask later ones. */
+/* Reads those files, and judges nothing: access_read_config() does. As config_read_drop_ins(). */
+int access_collect_files(const char *config_file, struct config *config,
+                         char error[CONFIG_ERROR_MAX]);
+/* As access_read_files(), from these folders, of which earlier ones mask later ones. */
 int access_read_folders(const char *const *folders, size_t n_folders,
                         const struct access_resolver *resolver, access_warn_fn warn, void *userdata,
                         struct access_rules **ret, char error[CONFIG_ERROR_MAX],
@@ -39,3 +42,9 @@ int access_read_folders(const char *const *folders, size_t n_folders,
 int access_read_config(struct config *config, const struct access_resolver *resolver,
                        access_warn_fn warn, void *userdata, struct access_rules **ret,
                        char error[CONFIG_ERROR_MAX]);
+
+/* The lines that say what a section says, by its canonical mask: those of known keys that no empty
+ * value takes back, in their order, until fn returns non-zero, which is returned. */
+int access_foreach_line(const struct config *config, const char *mask, size_t len,
+                        int (*fn)(const struct config_entry *entry, void *userdata),
+                        void *userdata);

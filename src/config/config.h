@@ -58,7 +58,9 @@ void config_done(struct config *config);
 /* One file's text, of any bytes; copied. */
 int config_add_text(struct config *config, const char *path, const char *text, size_t len,
                     char error[CONFIG_ERROR_MAX]);
-/* This file, which must be there, and FILE.d/ *.conf sorted by name. */
+/* This file, which must be there. */
+int config_read_one(struct config *config, const char *path, char error[CONFIG_ERROR_MAX]);
+/* The same, and FILE.d/ *.conf sorted by name. */
 int config_read_file(struct config *config, const char *path, char error[CONFIG_ERROR_MAX]);
 /* The first NAME in these folders, then NAME.d/ *.conf of all of them sorted by name: of files of
  * the same name the one in the earliest folder counts. None at all is well. */

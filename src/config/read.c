@@ -179,13 +179,18 @@ int config_read_drop_ins(struct config *config, const char *const *folders, size
         return r < 0 ? r : add_drop_ins(config, &d, error);
 }
 
+int config_read_one(struct config *config, const char *path, char error[CONFIG_ERROR_MAX])
+{
+        int r = add_path(config, path, error);
+
+        return r == -ENOENT ? complain(config, error, path, r) : r;
+}
+
 int config_read_file(struct config *config, const char *path, char error[CONFIG_ERROR_MAX])
 {
         char folder[PATH_MAX];
-        int r = add_path(config, path, error);
+        int r = config_read_one(config, path, error);
 
-        if (r == -ENOENT)
-                return complain(config, error, path, r);
         if (r >= 0)
                 r = join(config, folder, path, "", ".d", error);
         return r < 0 ? r : config_read_drop_ins(config, (const char *[]){folder}, 1, error);
