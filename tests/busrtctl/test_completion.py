@@ -28,11 +28,15 @@ class Completion(TestCase):
 
     def test_verbs(self):
         self.assertEqual(self.offers(''), ['listen', 'send', 'broadcast', 'publish', 'rpc', 'ping', 'status', 'list', 'show',
-                                           'subscriptions', 'config', 'top', 'monitor', 'metrics', 'clients', 'stats', 'info',
+                                           'subscriptions', 'access', 'quota', 'config', 'top', 'monitor', 'metrics', 'clients', 'stats', 'info',
                                            'disconnect', 'reload', 'log-level', 'reset-statistics'])
         self.assertEqual(self.offers('p'), ['publish', 'ping'])
         self.assertEqual(self.offers('help re'), ['reload', 'reset-statistics'])
         self.assertEqual(self.offers('rpc '), ['call', 'call0', 'notify', 'listen'])
+        self.assertEqual(self.offers('access '), ['explain', 'show', 'test'])
+        self.assertEqual(self.offers('access explain --pu'), ['--publish'])
+        self.assertEqual(self.offers('access explain x --user roo'), ['root'])
+        self.assertEqual(self.offers('quota roo'), ['root'])
 
     def test_options_are_those_of_the_verb(self):
         self.assertIn('--timeout', self.offers('--'))
