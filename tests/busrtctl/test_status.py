@@ -16,7 +16,7 @@ class Status(TestCase):
         self.assertRegex(lines[0], r'^● busrtd \d+\.\d+\.\d+$')
         labels = [line[:13].strip() for line in lines[1:]]
         self.assertEqual(labels, ['Active', 'PID', 'Reached by', 'Listeners', '', 'Clients', 'In', 'Out', 'Queues',
-                                  'Dropped', 'Struck', 'Refused', 'Bad', 'Log level'])
+                                  'Dropped', 'Struck', 'Refused', 'Denied', 'Bad', 'Access', 'Log level'])
         text = '\n'.join(lines)
         self.assertRegex(text, r'Active: since \w{3} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; \d+\w+ ago\n')
         self.assertIn(f'PID: {self.bus.process.pid}\n', text)

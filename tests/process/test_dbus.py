@@ -36,7 +36,11 @@ class Reading(DBusCase):
         self.assertEqual((p['MaxConnectionsPerUser'], p['ForceRegister']), (16000, False))
         self.assertGreater(p['MaxFiles'], 0)
         self.assertEqual(p['Listeners'], [['unix', 'bus.sock', False], ['fifo', 'in.fifo', False]])
-        self.assertEqual(len(p), 28)
+        self.assertEqual((p['MaxHandshakesPerUser'], p['MaxNamesPerUser'], p['MaxSubscriptionsPerUser']), (8192, 16000, 100000))
+        self.assertEqual((p['ConnectionRatePerUser'], p['ConnectionBurstPerUser']), (2000, 16000))
+        self.assertEqual(p['QueueMemoryMaxPerUser'], p['QueueMemoryMax'] // 2)
+        self.assertEqual((p['ForceRegisterMode'], p['NAccessRules'], p['Denied']), ('no', 0, 0))
+        self.assertEqual(len(p), 37)
         for name, value in p.items():
             if name != 'UptimeUSec':
                 self.assertEqual(self.get(name), value, name)

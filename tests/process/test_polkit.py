@@ -181,6 +181,13 @@ class Polkit(PolkitCase):
         self.assertEqual(self.call_at(path, CLIENT, 'ListSubscriptions', before=AS_STRANGER)[0], masks)
         self.assertEqual(self.call_at(path, CLIENT, 'GetAddress', before=AS_STRANGER), [''])
         self.assertNotIn('check', authority.out.drain())
+        quotas = self.call('ListQuotas', 's', f'user {STRANGER}', before=AS_STRANGER)[0]
+        self.assertEqual([(row[0], row[1], row[2], row[5], row[8]) for row in quotas],
+                         [(f'user {STRANGER}', STRANGER, 1, 1, 2)])
+        self.assertNotIn('check', authority.out.drain())
+        for identity in '', 'user 0', f'user 0{STRANGER}', f'user {STRANGER} ', f'user -{STRANGER}':
+            self.assertEqual(self.error('ListQuotas', 's', identity)[0], DENIED, identity)
+        self.assertEqual({row[0] for row in self.call('ListQuotas', 's', '')[0]}, {'broker', 'user 0', f'user {STRANGER}'})
         self.assertEqual(self.error('ListSubscriptions', 's', 'other')[0], DENIED)
         self.assertEqual(self.error('DisconnectClient', 's', 'mine')[0], DENIED)
 

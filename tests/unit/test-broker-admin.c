@@ -400,7 +400,19 @@ static void the_status_has_all_numbers(void **state)
         struct bytes b = {.n = 0};
 
         bus.uptime = 90 * NSEC_PER_SEC;
-        bus.counters = (struct engine_counters){1, 2000, 3, 400000, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+        bus.counters = (struct engine_counters){.r_frames = 1,
+                                                .r_bytes = 2000,
+                                                .w_frames = 3,
+                                                .w_bytes = 400000,
+                                                .dropped = 5,
+                                                .struck = 6,
+                                                .refused = 7,
+                                                .denied = 8,
+                                                .bad = 9,
+                                                .sessions = 10,
+                                                .clients = 11,
+                                                .held = 12,
+                                                .passes = 13};
         put_bytes(&b, "\xde\0\x15", 3);
         put_text(&b, "version");
         put_text(&b, BUSRT_VERSION);
