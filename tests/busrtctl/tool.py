@@ -135,12 +135,14 @@ class FakeBroker:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.client = None
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         while True:
             try:
-                client = self.listener.accept()[0]
+                self.client = client = self.listener.accept()[0]
             except OSError:
                 return
             with client, client.makefile('rb') as stream:
@@ -167,6 +169,14 @@ class FakeBroker:
                 client.sendall(struct.pack('<BIB', MESSAGE, len(reply), 0) + reply)
 
     def close(self):
+        """Its thread ends first: it might accept at the number of the descriptor, which is another's by then."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        try:
+            if self.client:
+                self.client.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it has gone by itself
+            pass
+        self.thread.join(DEADLINE)
         self.listener.close()
 
 
