@@ -5,6 +5,7 @@
 #include "basic/macro.h"
 #include "busrtd/client-snapshot.h"
 #include "busrtd/text.h"
+#include "wire/handshake.h"
 
 #define CHUNK_SIZE ((size_t)64 * 1024)
 /* What one message of D-Bus may well hold. */
@@ -264,6 +265,8 @@ int client_snapshot_take_name(struct engine *engine, const char *name, unsigned 
 {
         struct visit v = {.name = name, .wanted = wanted};
 
+        if (name && strlen(name) > WIRE_NAME_MAX)
+                return -ENOENT;
         return take(engine, &v, timeout, ret);
 }
 

@@ -6,7 +6,6 @@
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <systemd/sd-daemon.h>
 
 #include "access/rules.h"
 #include "basic/clock.h"
@@ -188,8 +187,8 @@ int control_reload(struct control *c, char error[CONTROL_ERROR_MAX])
         struct log_record record;
         int r;
 
-        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                         clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+        notify_tell(c->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                    clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
         error[0] = '\0';
         r = try_reload(c, error, &where);
         if (r < 0) {
@@ -198,7 +197,7 @@ int control_reload(struct control *c, char error[CONTROL_ERROR_MAX])
                 message_not_reloaded(&record, error, &where);
                 report_record(c->report, &record);
         }
-        (void)sd_notify(0, "READY=1");
+        notify_tell(c->notify, "READY=1");
         return r;
 }
 

@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "busrtd/log.h"
+#include "busrtd/notify.h"
 #include "busrtd/options.h"
 #include "busrtd/report.h"
 #include "busrtd/sockets.h"
@@ -21,6 +22,7 @@ struct control {
         struct sockets *sockets;
         struct log *log;
         struct report *report;
+        struct notify *notify;
         const struct options *options;      /* in force now */
         const struct options *started_with; /* what matters at the start only is from here */
         struct options reloaded;            /* where options points after a reload */

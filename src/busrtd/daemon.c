@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <systemd/sd-daemon.h>
 
 #include "access/rules.h"
 #include "basic/clock.h"
@@ -37,6 +36,7 @@ struct daemon {
         sd_event_source *engine_events, *rpc_errands;
         struct log *log;
         struct report *report;
+        struct notify *notify;
         struct engine *engine;
         struct broker_rpc *rpc;
         struct status_line *status_line; /* once it serves */
@@ -242,10 +242,11 @@ static int daemon_open_sockets(struct daemon *d, const struct passed_sockets *pa
 
 static int daemon_watch_over(struct daemon *d)
 {
-        int r = status_line_new(d->loop, d->engine, d->sockets.n, &d->status_line);
+        int r = status_line_new(d->loop, d->engine, d->notify, d->sockets.n, &d->status_line);
 
         if (r >= 0)
-                r = watchdog_new(d->loop, d->engine, d->report, d->status_line, &d->watchdog);
+                r = watchdog_new(d->loop, d->engine, d->report, d->notify, d->status_line,
+                                 &d->watchdog);
         return r < 0 ? daemon_fail(d, "watch over the engine", r) : 0;
 }
 
@@ -257,6 +258,7 @@ static void daemon_make_control(struct daemon *d)
         d->control.sockets = &d->sockets;
         d->control.log = d->log;
         d->control.report = d->report;
+        d->control.notify = d->notify;
         d->control.max_files = d->max_files;
 }
 
@@ -301,6 +303,8 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
         r = sd_event_new(&d->loop);
         if (r >= 0)
                 r = daemon_watch_signals(d);
+        if (r >= 0)
+                r = notify_new(&d->notify);
         if (r < 0)
                 return daemon_fail(d, "make the event loop", r);
         r = daemon_start_log(d);
@@ -328,7 +332,7 @@ static void daemon_finish(struct daemon *d)
 
         message_stopping(&record, d->stop_signal ? d->stop_signal : "an error");
         report_record(d->report, &record);
-        (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+        notify_tell(d->notify, "STOPPING=1\nSTATUS=Stopping");
         d->bus = bus_free(d->bus);
         sockets_done(&d->sockets);
         own_file_remove(&d->pid_file);
@@ -354,6 +358,7 @@ static void daemon_done(struct daemon *d)
         engine_free(d->engine);
         broker_rpc_free(d->rpc);
         control_done(&d->control);
+        notify_free(d->notify);
         report_free(d->report);
         log_free(d->log);
         sd_event_unref(d->loop);

@@ -2,7 +2,6 @@
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <systemd/sd-daemon.h>
 
 #include "basic/clock.h"
 #include "basic/macro.h"
@@ -14,6 +13,7 @@
 
 struct status_line {
         struct engine *engine;
+        struct notify *notify;
         size_t n_listeners;
         sd_event_source *timer;
         uint64_t told_at; /* microseconds */
@@ -45,7 +45,7 @@ static bool tell_line(struct status_line *l)
         if (strcmp(text, l->text) == 0)
                 return false;
         (void)strlcpy(l->text, text, sizeof(l->text));
-        (void)sd_notifyf(0, "STATUS=%s", text);
+        notify_tell_lightly(l->notify, "STATUS=%s", text);
         l->told_at = clock_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
         return true;
 }
@@ -68,8 +68,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-int status_line_new(sd_event *loop, struct engine *engine, size_t n_listeners,
-                    struct status_line **ret)
+int status_line_new(sd_event *loop, struct engine *engine, struct notify *notify,
+                    size_t n_listeners, struct status_line **ret)
 {
         struct status_line *l = calloc(1, sizeof(*l));
         int r;
@@ -77,6 +77,7 @@ int status_line_new(sd_event *loop, struct engine *engine, size_t n_listeners,
         if (!l)
                 return -ENOMEM;
         l->engine = engine;
+        l->notify = notify;
         l->n_listeners = n_listeners;
         r = sd_event_add_time(loop, &l->timer, CLOCK_MONOTONIC, 0, 0, on_timer, l);
         if (r >= 0)
@@ -101,7 +102,7 @@ struct status_line *status_line_free(struct status_line *line)
 void status_line_ready(struct status_line *line)
 {
         format_line(line, line->text, sizeof(line->text));
-        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line->text);
+        notify_tell(line->notify, "READY=1\nSTATUS=%s", line->text);
 }
 
 void status_line_touch(struct status_line *line)
@@ -117,7 +118,7 @@ void status_line_override(struct status_line *line, const char *text)
         line->overridden = text != NULL;
         line->text[0] = '\0';
         if (text)
-                (void)sd_notifyf(0, "STATUS=%s", text);
+                notify_tell_lightly(line->notify, "STATUS=%s", text);
         else
                 (void)tell_line(line);
 }

@@ -7,12 +7,13 @@
 
 #include <systemd/sd-event.h>
 
+#include "busrtd/notify.h"
 #include "engine/engine.h"
 
 struct status_line;
 
-int status_line_new(sd_event *loop, struct engine *engine, size_t n_listeners,
-                    struct status_line **ret);
+int status_line_new(sd_event *loop, struct engine *engine, struct notify *notify,
+                    size_t n_listeners, struct status_line **ret);
 struct status_line *status_line_free(struct status_line *line);
 
 /* Tells the first one, and that the service is ready. */

@@ -20,6 +20,7 @@
 struct watchdog {
         struct engine *engine;
         struct report *report;
+        struct notify *notify;
         struct status_line *status_line;
         sd_event_source *timer;
         uint64_t interval; /* nanoseconds */
@@ -74,7 +75,7 @@ static void look(struct watchdog *w)
         if (passes != w->passes) {
                 w->passes = passes;
                 w->moved_at = now;
-                (void)sd_notify(0, "WATCHDOG=1");
+                notify_tell_lightly(w->notify, "WATCHDOG=1");
                 if (w->stalled)
                         tell_resumed(w, since);
         } else if (!w->stalled && since >= w->interval / 2)
@@ -92,7 +93,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 int watchdog_new(sd_event *loop, struct engine *engine, struct report *report,
-                 struct status_line *status_line, struct watchdog **ret)
+                 struct notify *notify, struct status_line *status_line, struct watchdog **ret)
 {
         struct watchdog *w;
         uint64_t usec;
@@ -107,6 +108,7 @@ int watchdog_new(sd_event *loop, struct engine *engine, struct report *report,
                 return -ENOMEM;
         w->engine = engine;
         w->report = report;
+        w->notify = notify;
         w->status_line = status_line;
         w->interval = usec * NSEC_PER_USEC;
         w->period = MAX(w->interval / LOOKS_PER_INTERVAL, PERIOD_MIN);

@@ -15,5 +15,5 @@ struct watchdog;
 
 /* Where no watchdog is expected *ret is NULL. */
 int watchdog_new(sd_event *loop, struct engine *engine, struct report *report,
-                 struct status_line *status_line, struct watchdog **ret);
+                 struct notify *notify, struct status_line *status_line, struct watchdog **ret);
 struct watchdog *watchdog_free(struct watchdog *watchdog);

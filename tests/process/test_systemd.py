@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What systemd would do, done by the test: sockets passed by number and name, and the notifications listened to."""
 import os
+import signal
 import socket
 import stat
 
@@ -46,6 +47,24 @@ class Systemd(TestCase):
         self.assertFalse(unix.getblocking() and os.get_blocking(unix.fileno()))
         self.assert_serves(unix.getsockname())
         broker.stop()
+
+    def test_a_manager_that_reads_nothing_holds_up_nothing(self):
+        """Its socket is full: clients are served, reloads done and told later, and the end comes all the same."""
+        broker = self.broker('-B', 'bus.sock')
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+            filler.setblocking(False)
+            filler.connect(broker.notify.path)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    filler.send(b'X=1')
+        for i in range(3):
+            broker.signal(signal.SIGHUP)
+            broker.log.wait_for('configuration reloaded', i + 1)
+            self.assert_serves(broker.path(), f'c{i}')
+        broker.notify.seen.clear()
+        self.assertTrue(broker.notify.wait_for('RELOADING=1', broker.ended))
+        self.assertTrue(broker.notify.wait_for('READY=1', broker.ended))
+        self.assertEqual(broker.stop(), 0)
 
     def test_a_passed_fifo_is_read(self):
         path = self.directory() + '/passed.fifo'
