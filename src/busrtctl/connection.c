@@ -29,7 +29,9 @@ int fail(int error, const char *format, ...)
         if (error == EHOSTUNREACH)
                 (void)fputs("\"busrtctl clients\" lists who is there.\n", stderr);
         else if (error == EACCES)
-                (void)fputs("The broker's access rules do not allow it: its log says which.\n",
+                (void)fputs("The broker's access rules do not allow it: its log says which, and so "
+                            "does\n"
+                            "\"busrtctl access explain\".\n",
                             stderr);
         else if (error == ECONNRESET)
                 (void)fputs("The broker closed the connection: its log says why (journalctl -u "

@@ -161,7 +161,7 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
         (void)options_foreach_setting(&fresh, compare_setting, &changes);
         take(c, &fresh);
         control_warn_of_unknown_keys(c->report, c->options);
-        message_reloaded(&record, changes.text[0] ? changes.text : "nothing has changed");
+        message_reloaded(&record, changes.text[0] ? changes.text : "no setting has changed");
         report_record(c->report, &record);
         tell_access(c, there_were);
         if (c->on_reloaded)

@@ -209,7 +209,7 @@ class Access(TestCase):
         self.assertEqual(a.acked(SUBSCRIBE, b't/x\0u\0v'), OK)
         self.assertEqual(a.acked(PUBLISH, b'w\0x'), OK)
         self.write_rules(f'[a]\nAllowUsers={ME}\nSubscribeTo=t/#\nPublishTo=#\n')
-        self.assertEqual(self.reload(broker), 'configuration reloaded: nothing has changed')
+        self.assertEqual(self.reload(broker), 'configuration reloaded: no setting has changed')
         broker.log.wait_for('access rules: 1 section, 3 words')
         broker.log.wait_for(r'client "b" \([^)]*\) disconnected by new access rules: no section [^\n]*\n')
         broker.log.wait_for(r'client "a" \([^)]*\) lost subscriptions to new access rules: "[uv]" and 1 more ' + self.place(3))

@@ -69,7 +69,7 @@ class Reload(TestCase):
 
     def test_the_command_line_wins(self):
         client = self.connected(self.start(), 'c')
-        self.assertEqual(self.reload('TimeoutSec=50ms'), 'nothing has changed')
+        self.assertEqual(self.reload('TimeoutSec=50ms'), 'no setting has changed')
         self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
 
     def test_takeover(self):
@@ -159,7 +159,7 @@ class Reload(TestCase):
         for _ in range(2):
             self.assertEqual(self.reload('DBusName=org.example.bus', 'QueueFrames=9'),
                              'DBusName takes effect at the next start')
-        self.assertEqual(self.reload('QueueFrames=9'), 'nothing has changed')
+        self.assertEqual(self.reload('QueueFrames=9'), 'no setting has changed')
         self.assert_serves(self.running.path())
 
     def test_listeners_wait_for_the_next_start(self):

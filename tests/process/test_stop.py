@@ -74,7 +74,7 @@ class Stop(TestCase):
     def test_hangup_without_a_terminal_reloads(self):
         broker = self.broker('-B', 'bus.sock', '--config', '/dev/null')
         broker.signal(signal.SIGHUP)
-        broker.log.wait_for('configuration reloaded: nothing has changed')
+        broker.log.wait_for('configuration reloaded: no setting has changed')
         self.assert_serves(broker.path())
         self.assertEqual(broker.stop(), 0)
 

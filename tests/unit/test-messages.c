@@ -222,7 +222,7 @@ static void test_the_rest(void **state)
         message_stopping(&r[n++], "SIGTERM");
         message_unknown_key(&r[n++], &(struct config_entry){"Bus", "Nonsense", "1", "/etc/b", 3});
         message_access_rules(&r[n++], NULL);
-        message_reloaded(&r[n++], "nothing has changed");
+        message_reloaded(&r[n++], "no setting has changed");
         message_not_reloaded(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
         message_config_refused(&r[n++], "/etc/b:3: nonsense", &(struct config_place){"/etc/b", 3});
         message_failed(&r[n++], "because");
