@@ -199,8 +199,16 @@ static void peer_event(struct traffic *t, struct peer *p, uint32_t events)
                 peer_read(t, p);
 }
 
-/* One turn. */
-static void traffic_turn(struct traffic *t)
+static bool traffic_all_sent(const struct traffic *t)
+{
+        for (uint32_t i = 0; i < t->n_senders; i++)
+                if (t->senders[i].next < t->senders[i].limit)
+                        return false;
+        return true;
+}
+
+/* One turn. Whoever is sending does not wait once all is sent: then nothing may come. */
+static void traffic_turn(struct traffic *t, bool sending)
 {
         struct epoll_event events[EVENTS_MAX];
         bool more = false;
@@ -208,6 +216,7 @@ static void traffic_turn(struct traffic *t)
 
         for (uint32_t i = 0; i < t->n_senders; i++)
                 more |= sender_pump(t, &t->senders[i]);
+        more |= sending && traffic_all_sent(t);
         n = epoll_wait(t->epoll, events, EVENTS_MAX, more ? 0 : STANDSTILL_MSEC);
         if (n < 0 && errno != EINTR)
                 fail("epoll_wait: %s", strerror(errno));
@@ -236,14 +245,6 @@ static bool traffic_drained(const struct traffic *t)
         return true;
 }
 
-static bool traffic_all_sent(const struct traffic *t)
-{
-        for (uint32_t i = 0; i < t->n_senders; i++)
-                if (t->senders[i].next < t->senders[i].limit)
-                        return false;
-        return true;
-}
-
 /* Nobody receives and nobody acknowledges: one acknowledged operation behind the rest shows the
  * end. */
 static void traffic_barrier(struct traffic *t)
@@ -253,7 +254,7 @@ static void traffic_barrier(struct traffic *t)
 
                 s->acked = s->next;
                 while (s->peer->out_left > 0)
-                        traffic_turn(t);
+                        traffic_turn(t, false);
                 s->in_barrier = true;
                 peer_write(t, s->peer, s->barrier, s->barrier_size);
         }
@@ -266,13 +267,13 @@ void traffic_run(struct traffic *t, double seconds, uint64_t count)
         for (uint32_t i = 0; i < t->n_senders; i++)
                 t->senders[i].limit = count > 0 ? t->senders[i].next + count : UINT64_MAX;
         while (now_nsec() < deadline && !traffic_all_sent(t))
-                traffic_turn(t);
+                traffic_turn(t, true);
         for (uint32_t i = 0; i < t->n_senders; i++)
                 t->senders[i].limit = t->senders[i].next;
         if (t->n_senders > 0 && t->senders[0].depth == 0 && t->senders[0].receivers == 0)
                 traffic_barrier(t);
         while (!traffic_drained(t))
-                traffic_turn(t);
+                traffic_turn(t, false);
 }
 
 struct totals traffic_totals(const struct traffic *t)

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a message costs the broker, counted, not timed: the same on every machine, whatever else that does.
+
+The broker runs under callgrind, with few and then with more messages of each kind. The difference, for each message, is
+its price: instructions in user space, calls of the allocator, system calls. Each has a ceiling with some room above what
+was counted when it was set (gcc 12, -O2, x86-64); who raises one says why.
+
+    guard.py BUSRTD BUSRT-LOAD [KIND]...
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from brokers import Broker, Side, raise_file_limit
+from clients import run_load
+
+BUSRTD, LOAD = sys.argv[1:3]
+FEW, MORE = 2000, 12000  # operations of each client
+
+ALLOCATOR = {"malloc", "calloc", "realloc", "aligned_alloc", "mmap", "mremap"}
+SYSTEM_CALLS = {"read", "readv", "recv", "recvmsg", "write", "writev", "send", "sendmsg", "epoll_wait", "epoll_ctl", "poll",
+                "sched_yield"}
+
+# kind: (arguments of busrt-load, units for each operation of each client, ceilings of instructions, of allocations, and
+# of system calls for each unit)
+KINDS = {
+    "message": (["--stage", "send+recv.no", "--clients", "2"], 2, 720, 0.01, 0.05),
+    "nobody": (["--stage", "send.no", "--clients", "2"], 2, 310, 0.01, 0.05),
+    "acknowledged": (["--stage", "send+recv.ack", "--clients", "2", "--depth", "64"], 2, 950, 0.01, 0.2),
+    "publication": (["--stage", "publish+recv.no", "--clients", "2"], 2, 2200, 0.01, 0.05),
+    "fan-out": (["--stage", "fanout", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
+    "broadcast": (["--stage", "broadcast", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
+}
+
+
+def read_profile(path):
+    """(instructions, {function: how often it was called}) of a callgrind file."""
+    names, calls, total, called = {}, {}, 0, None
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            match = re.match(r"(c?fn)=\((\d+)\)(?: (.*))?", line)
+            if match:
+                kind, number, name = match.groups()
+                if name:
+                    names[number] = re.sub(r"'\d+$", "", name)  # of recursion
+                called = names[number] if kind == "cfn" else None
+            elif line.startswith("calls=") and called:
+                calls[called] = calls.get(called, 0) + int(line[6:].split()[0])
+            elif line.startswith(("summary:", "totals:")):
+                total = int(line.split()[1])
+    return total, calls
+
+
+def count(arguments, operations):
+    """What the whole of a broker's life took, with so many operations of each client in it."""
+    folder = tempfile.mkdtemp(prefix="busrt-guard-")
+    out = os.path.join(folder, "out")
+    try:
+        side = Side("ours", f"valgrind -q --tool=callgrind --callgrind-out-file={out} {BUSRTD}")
+        # Nobody is pinged, and nobody is slow, because valgrind is.
+        with Broker(side, ("-t", "300", "--slow-pace", "500")) as broker:
+            run_load(LOAD, broker, "throughput", [*arguments, "--warmup", "0", "--seconds", "300", "--count", operations],
+                     timeout=300)
+        return read_profile(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def called(calls, functions):
+    """Of these, under whatever name the C library has for them."""
+    return sum(n for name, n in calls.items() if name.split("@")[0].removeprefix("__").removeprefix("_IO_") in functions)
+
+
+class Guard(unittest.TestCase):
+    pass
+
+
+def check(name):
+    arguments, units, *ceilings = KINDS[name]
+
+    def test(self):
+        few, more = count(arguments, FEW), count(arguments, MORE)
+        n = (MORE - FEW) * units
+        prices = ((more[0] - few[0]) / n, (called(more[1], ALLOCATOR) - called(few[1], ALLOCATOR)) / n,
+                  (called(more[1], SYSTEM_CALLS) - called(few[1], SYSTEM_CALLS)) / n)
+        print(f"{name}: {prices[0]:.0f} instructions, {prices[1]:.4f} allocations, {prices[2]:.4f} system calls")
+        for price, ceiling, what in zip(prices, ceilings, ("instructions", "allocations", "system calls")):
+            self.assertLessEqual(price, ceiling, f"{what} for each unit of {name}")
+        self.assertGreater(prices[0], ceilings[0] / 4, f"{name}: that was not the traffic that it should be")
+
+    return test
+
+
+for kind in sys.argv[3:] or KINDS:
+    setattr(Guard, "test_" + kind.replace("-", "_"), check(kind))
+
+if __name__ == "__main__":
+    raise_file_limit()
+    unittest.main(argv=sys.argv[:1], verbosity=2)
