@@ -7,7 +7,8 @@ It serves one connection after the other and knows little-endian messages alone,
 import os
 import socket
 import struct
-import threading
+
+from tool import FakeServer
 
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 ALIGNMENT = {'y': 1, 'g': 1, 'v': 1, 'b': 4, 'u': 4, 's': 4, 'o': 4, 'a': 4, 't': 8, '(': 8, '{': 8}
@@ -124,31 +125,15 @@ def read_fields(data):
     return found
 
 
-class FakeBus:
+class FakeBus(FakeServer):
     """answers: member -> (signature, *values), ('error', name, text), SILENCE, HANG_UP, or a function of the call that
     gives one of these. Members of org.freedesktop.DBus.Properties are "Get Manager" and the like. calls are those that
     have come."""
 
     def __init__(self, path, answers, silent=False):
         self.path, self.answers, self.silent = path, answers, silent
-        self.calls, self.serial, self.client = [], 0, None
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            self.client = client
-            with client, client.makefile('rb') as stream:
-                try:
-                    self.talk(client, stream)
-                except (OSError, EOFError):
-                    pass
+        self.calls, self.serial = [], 0
+        super().__init__(path)
 
     def talk(self, client, stream):
         while self.silent:
@@ -212,5 +197,5 @@ class FakeBus:
         return [call.member for call in self.calls]
 
     def close(self):
-        self.listener.close()
+        super().close()
         os.unlink(self.path)

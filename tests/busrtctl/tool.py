@@ -123,15 +123,10 @@ class Terminal:
             os.waitpid(self.pid, 0)
 
 
-class FakeBroker:
-    """Serves one connection after the other: the greeting, `name_code` for the name, `code` for what wants an
-    acknowledgement, and to every call `result` or `error` (code, text), where given."""
+class FakeServer:
+    """Serves one connection after the other on a thread of its own: talk(client, stream) does it."""
 
-    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK, result=None, error=None):
-        self.greeting, self.name_code, self.code = greeting, name_code, code
-        self.reply = None if result is None else (b'\x11', result)
-        if error:
-            self.reply = b'\x12', struct.pack('<h', error[0]) + error[1]
+    def __init__(self, path):
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -148,8 +143,31 @@ class FakeBroker:
             with client, client.makefile('rb') as stream:
                 try:
                     self.talk(client, stream)
-                except (OSError, struct.error):
+                except (OSError, EOFError, struct.error):
                     pass
+
+    def close(self):
+        """Its thread ends first: it might accept at the number of the descriptor, which is another's by then."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        try:
+            if self.client:
+                self.client.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it has gone by itself
+            pass
+        self.thread.join(DEADLINE)
+        self.listener.close()
+
+
+class FakeBroker(FakeServer):
+    """Serves one connection after the other: the greeting, `name_code` for the name, `code` for what wants an
+    acknowledgement, and to every call `result` or `error` (code, text), where given."""
+
+    def __init__(self, path, greeting=bus.GREETING, name_code=OK, code=OK, result=None, error=None):
+        self.greeting, self.name_code, self.code = greeting, name_code, code
+        self.reply = None if result is None else (b'\x11', result)
+        if error:
+            self.reply = b'\x12', struct.pack('<h', error[0]) + error[1]
+        super().__init__(path)
 
     def talk(self, client, stream):
         client.sendall(self.greeting)
@@ -167,17 +185,6 @@ class FakeBroker:
                 target, _, call = body.partition(b'\0')
                 reply = target + b'\0' + self.reply[0] + call[1:5] + self.reply[1]
                 client.sendall(struct.pack('<BIB', MESSAGE, len(reply), 0) + reply)
-
-    def close(self):
-        """Its thread ends first: it might accept at the number of the descriptor, which is another's by then."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        try:
-            if self.client:
-                self.client.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it has gone by itself
-            pass
-        self.thread.join(DEADLINE)
-        self.listener.close()
 
 
 def drop_root():
