@@ -196,21 +196,22 @@ int deliver_publication(struct session *from, struct outgoing *f, struct buffer 
 {
         struct worker *w = f->sender->worker;
         bool some_are_picky = w->engine->registry.n_picky > 0;
-        int r = subscription_match(w->engine->registry.subscriptions, f->topic, f->topic_len,
-                                   &w->match_set);
+        struct subscriber *const *found;
+        size_t n;
+        int r = topic_cache_match(&w->topic_cache, w->engine->registry.subscriptions, f->topic,
+                                  f->topic_len, &w->match_set, &found, &n);
 
         search_done(w, w->match_set.n_steps);
         if (r < 0)
                 return r;
         /* The receiver's name stands where the new header would go. */
         outgoing_init(f, receiver ? NULL : body);
-        for (size_t i = 0; i < w->match_set.n_found; i++) {
-                struct session *to =
-                        container_of(w->match_set.found[i], struct session, subscriber);
+        for (size_t i = 0; i < n; i++) {
+                struct session *to = container_of(found[i], struct session, subscriber);
 
-                if (i + PREFETCH_AHEAD < w->match_set.n_found)
-                        prefetch_receiver(container_of(w->match_set.found[i + PREFETCH_AHEAD],
-                                                       struct session, subscriber));
+                if (i + PREFETCH_AHEAD < n)
+                        prefetch_receiver(container_of(found[i + PREFETCH_AHEAD], struct session,
+                                                       subscriber));
                 if (receiver && !is_primary_name(to, receiver, receiver_len))
                         continue;
                 if (unlikely(some_are_picky) && !permit_receive(to, f->sender))

@@ -62,6 +62,7 @@ void worker_done(struct worker *w)
         }
         pace_trim(w);
         match_set_done(&w->match_set);
+        topic_cache_done(&w->topic_cache);
         match_set_done(&w->exclusion_set);
         name_set_done(&w->name_set);
         buffer_pool_done(&w->pool);

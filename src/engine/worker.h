@@ -15,6 +15,7 @@
 #include "engine/session.h"
 #include "route/name-tree.h"
 #include "route/subscription.h"
+#include "route/topic-cache.h"
 
 #define WORKER_READ_SIZE (128 << 10) /* per read and per session and pass */
 /* What a pass may handle: 16384 frames, or four times as many deliveries of a fan-out, about a
@@ -68,6 +69,7 @@ struct worker {
         uint8_t *read_buffer;
         struct buffer_pool pool;
         struct match_set match_set, exclusion_set;
+        struct topic_cache topic_cache;
         struct name_set name_set;
         struct victims victims;
 

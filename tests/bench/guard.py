@@ -34,7 +34,7 @@ KINDS = {
     "message": (["--stage", "send+recv.no", "--clients", "2"], 2, 720, 0.01, 0.05),
     "nobody": (["--stage", "send.no", "--clients", "2"], 2, 310, 0.01, 0.05),
     "acknowledged": (["--stage", "send+recv.ack", "--clients", "2", "--depth", "64"], 2, 950, 0.01, 0.2),
-    "publication": (["--stage", "publish+recv.no", "--clients", "2"], 2, 2200, 0.01, 0.05),
+    "publication": (["--stage", "publish+recv.no", "--clients", "2"], 2, 1150, 0.01, 0.05),
     "fan-out": (["--stage", "fanout", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
     "broadcast": (["--stage", "broadcast", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
 }

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who receives what is published on topics that came lately: found once, and then known until
+ * somebody subscribes or unsubscribes. Fixed memory; what does not fit, a long topic or one with
+ * many receivers, is searched for each time, which is then a small part of what it costs.
+ */
+#pragma once
+
+#include "route/subscription.h"
+
+struct topic_cache_slot;
+
+/* Starts zeroed. Belongs to one worker and one tree. */
+struct topic_cache {
+        struct topic_cache_slot *slots; /* NULL: nothing was published yet */
+};
+
+void topic_cache_done(struct topic_cache *cache);
+
+/* As subscription_match(): *ret are set's own, or the cache's; both until the next call.
+ * set->n_steps is 0 where nothing had to be searched for. */
+int topic_cache_match(struct topic_cache *cache, const struct subscription_tree *tree,
+                      const char *topic, size_t len, struct match_set *set,
+                      struct subscriber *const **ret, size_t *ret_n);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cache of topics says what the tree says, through random subscriptions, departures and
+ * publications; and by counting what the tree is spared.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "basic/macro.h"
+#include "counted-malloc.h"
+#include "random.h"
+#include "route/topic-cache.h"
+
+#define N_SUBSCRIBERS 40 /* more than are kept for one topic */
+#define N_TOPICS 600     /* more than there are slots */
+#define N_STEPS 200000
+#define TEXT_MAX 80
+
+struct world {
+        struct subscription_tree *tree;
+        struct subscriber subscribers[N_SUBSCRIBERS];
+        struct topic_cache cache;
+        struct match_set set, set2;
+};
+
+static void world_open(struct world *w)
+{
+        *w = (struct world){0};
+        assert_int_equal(subscription_tree_new(&w->tree), 0);
+        for (size_t i = 0; i < N_SUBSCRIBERS; i++)
+                subscriber_init(&w->subscribers[i]);
+}
+
+static void world_close(struct world *w)
+{
+        for (size_t i = 0; i < N_SUBSCRIBERS; i++)
+                subscription_remove_all(w->tree, &w->subscribers[i]);
+        match_set_done(&w->set);
+        match_set_done(&w->set2);
+        topic_cache_done(&w->cache);
+        subscription_tree_free(w->tree);
+}
+
+/* Topics of all lengths, some beyond what the cache takes, the empty one among them; pairs that
+ * differ in a single byte anywhere. */
+static size_t make_topic(unsigned number, char out[TEXT_MAX])
+{
+        size_t len = number % 73;
+
+        for (size_t i = 0; i < len; i++)
+                out[i] = i % 5 == 4 ? '/' : 'a';
+        if (len > 0)
+                out[number / 73 * 7 % len] = (char)('b' + number % 3);
+        return len;
+}
+
+static int compare(const void *a, const void *b)
+{
+        const struct subscriber *const *x = a, *const *y = b;
+
+        return (*x > *y) - (*x < *y);
+}
+
+static void assert_same(struct world *w, const char *topic, size_t len)
+{
+        struct subscriber *const *found;
+        struct subscriber *sorted[N_SUBSCRIBERS];
+        size_t n;
+
+        assert_int_equal(topic_cache_match(&w->cache, w->tree, topic, len, &w->set, &found, &n), 0);
+        assert_int_equal(subscription_match(w->tree, topic, len, &w->set2), 0);
+        assert_int_equal(n, w->set2.n_found);
+        if (n == 0)
+                return;
+        memcpy(sorted, found, n * sizeof(*found));
+        qsort(sorted, n, sizeof(*sorted), compare);
+        qsort(w->set2.found, n, sizeof(*sorted), compare);
+        assert_memory_equal(sorted, w->set2.found, n * sizeof(*sorted));
+}
+
+static void change_something(struct world *w)
+{
+        struct subscriber *s = &w->subscribers[random_below(N_SUBSCRIBERS)];
+        char mask[TEXT_MAX];
+        size_t len = make_topic(random_below(N_TOPICS), mask);
+
+        if (len > 2 && random_below(2) == 0) {
+                len = random_below(2) ? 1 : len - len % 5;
+                mask[len - 1] = '#';
+        }
+        switch (random_below(10)) {
+        case 0:
+                subscription_remove_all(w->tree, s);
+                break;
+        case 1:
+        case 2:
+                assert_true(subscription_remove(w->tree, s, mask, len) >= 0);
+                break;
+        default:
+                assert_true(subscription_add(w->tree, s, mask, len) >= 0);
+        }
+}
+
+static void test_it_says_what_the_tree_says(void **state)
+{
+        struct world w;
+        char topic[TEXT_MAX];
+
+        random_seed("topic-cache");
+        world_open(&w);
+        for (size_t step = 0; step < N_STEPS; step++) {
+                if (random_below(20) == 0)
+                        change_something(&w);
+                assert_same(&w, topic, make_topic(random_below(N_TOPICS), topic));
+        }
+        world_close(&w);
+}
+
+static void test_a_known_topic_is_not_searched_for(void **state)
+{
+        struct subscriber *const *found;
+        struct world w;
+        size_t n;
+
+        world_open(&w);
+        assert_int_equal(subscription_add(w.tree, &w.subscribers[0], "a/+", 3), 1);
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(topic_cache_match(&w.cache, w.tree, "a/b", 3, &w.set, &found, &n),
+                                 0);
+                assert_int_equal(w.set.n_steps == 0, i > 0);
+                assert_int_equal(n, 1);
+                assert_ptr_equal(found[0], &w.subscribers[0]);
+        }
+        assert_int_equal(subscription_remove(w.tree, &w.subscribers[0], "a/+", 3), 1);
+        assert_int_equal(topic_cache_match(&w.cache, w.tree, "a/b", 3, &w.set, &found, &n), 0);
+        assert_int_equal(n, 0);
+        world_close(&w);
+}
+
+static void test_memory_is_fixed_and_may_be_refused(void **state)
+{
+        struct subscriber *const *found;
+        char topic[TEXT_MAX];
+        struct world w;
+        size_t n;
+
+        world_open(&w);
+        assert_int_equal(subscription_add(w.tree, &w.subscribers[0], "#", 1), 1);
+        memory_fail_in(1); /* the slots: it does without them */
+        assert_int_equal(topic_cache_match(&w.cache, w.tree, "a", 1, &w.set, &found, &n), 0);
+        assert_true(memory.failed);
+        assert_int_equal(n, 1);
+        memory_fail_in(0);
+        for (unsigned i = 0; i < N_TOPICS; i++)
+                assert_same(&w, topic, make_topic(i, topic));
+        memory_count();
+        for (unsigned i = 0; i < N_TOPICS; i++)
+                assert_same(&w, topic, make_topic(i, topic));
+        assert_int_equal(memory.n_calls, 0);
+        world_close(&w);
+        assert_int_equal(memory.n_live, 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_it_says_what_the_tree_says),
+                cmocka_unit_test(test_a_known_topic_is_not_searched_for),
+                cmocka_unit_test(test_memory_is_fixed_and_may_be_refused),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
