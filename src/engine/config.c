@@ -7,26 +7,56 @@
 #include "basic/macro.h"
 #include "engine/internal.h"
 
-/* The memory limit of our cgroup, as the kernel shows it at the root of a container's own
- * hierarchy; SIZE_MAX where there is none. */
-static size_t cgroup_memory_max(void)
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define CGROUP_PATH_MAX 4096
+
+/* The number in that file; SIZE_MAX where there is none ("max"). */
+static size_t read_limit(const char *path)
 {
-        static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                            "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+        FILE *f = fopen(path, "re");
+        unsigned long long max;
+        int n = 0;
 
-        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-                FILE *f = fopen(files[i], "re");
-                unsigned long long max;
-                int n;
-
-                if (!f)
-                        continue;
+        if (f) {
                 n = fscanf(f, "%llu", &max);
                 fclose(f);
-                if (n == 1)
-                        return max;
         }
-        return SIZE_MAX;
+        return n == 1 ? max : SIZE_MAX;
+}
+
+/* Our group below the root, "/system.slice/busrtd.service"; "" where that is not known. */
+static void find_cgroup(char out[CGROUP_PATH_MAX])
+{
+        FILE *f = fopen("/proc/self/cgroup", "re");
+        char line[CGROUP_PATH_MAX + 3]; /* "0::" */
+
+        out[0] = 0;
+        while (f && fgets(line, sizeof(line), f))
+                if (strncmp(line, "0::/", 4) == 0) {
+                        line[strcspn(line, "\n")] = 0;
+                        memcpy(out, line + 3, strlen(line + 3) + 1);
+                }
+        if (f)
+                fclose(f);
+}
+
+/* The least memory limit of our cgroup and of those above it, up to the root, which has one in a
+ * container. */
+static size_t cgroup_memory_max(void)
+{
+        char group[CGROUP_PATH_MAX], path[sizeof(CGROUP_ROOT) + CGROUP_PATH_MAX + 16];
+        size_t max = read_limit(CGROUP_ROOT "/memory/memory.limit_in_bytes"); /* of version 1 */
+        char *end;
+
+        find_cgroup(group);
+        for (;;) {
+                (void)snprintf(path, sizeof(path), CGROUP_ROOT "%s/memory.max", group);
+                max = MIN(max, read_limit(path));
+                end = strrchr(group, '/');
+                if (!end)
+                        return max;
+                *end = 0;
+        }
 }
 
 static size_t memory_of_machine(void)

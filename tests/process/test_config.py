@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration files, from outside: what is in force and where it came from, warnings and refusals."""
 import os
+import unittest
 
 from bus import OK, SUBSCRIBE, TestCase, main, run
 
@@ -73,6 +74,27 @@ class Config(TestCase):
         client = self.connected(broker, 'c')
         self.assertEqual(client.acked(SUBSCRIBE, b'a/b/c'), OK)
         self.assertEqual(client.acked(SUBSCRIBE, b'a/b/c/d'), 0x72)
+
+
+# In a mount namespace of its own: a control group two levels deep, with limits on it and above. $$ stays busrtd's.
+IN_A_GROUP = """
+mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/system.slice/busrtd.service
+echo max >/sys/fs/cgroup/system.slice/memory.max
+echo $0 >/sys/fs/cgroup/system.slice/busrtd.service/memory.max
+[ $1 = none ] || echo $1 >/sys/fs/cgroup/memory.max
+printf '12:cpu:/other\\n0::/system.slice/busrtd.service\\n' >/sys/fs/cgroup/self && mount --bind /sys/fs/cgroup/self /proc/$$/cgroup
+shift && exec "$@"
+"""
+
+
+@unittest.skipIf(os.geteuid() != 0, 'only root may say what the control group is')
+class ControlGroup(TestCase):
+    def test_memory_is_a_quarter_of_the_least_limit(self):
+        for own, root, said in (('419430400', 'none', '100 MiB'), ('max', '838860800', '200 MiB'),
+                                ('419430400', '838860800', '100 MiB'), ('838860800', '419430400', '100 MiB')):
+            broker = self.broker('-B', 'bus.sock', launcher=('unshare', '--mount', 'sh', '-c', IN_A_GROUP, own, root))
+            broker.log.wait_for(f'all queues {said};')
+            broker.stop()
 
 
 if __name__ == '__main__':
