@@ -225,6 +225,19 @@ def connect(where):
     return s
 
 
+def ask_for(s, name):
+    """What the broker answers on that new connection to whoever asks for that name: the code."""
+    name = name if isinstance(name, bytes) else name.encode()
+    s.sendall(GREETING + struct.pack('<H', len(name)) + name)
+    got = b''
+    while len(got) < 5:
+        data = s.recv(5 - len(got))
+        if not data:
+            raise EOFError('closed before the answer')
+        got += data
+    return got[4]
+
+
 @contextlib.contextmanager
 def as_user(uid, gid=None, groups=()):
     """Connections that are made meanwhile are that user's. Root only."""

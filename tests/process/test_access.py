@@ -7,28 +7,14 @@ import contextlib
 import os
 import re
 import signal
-import socket
-import struct
 import time
 
-from bus import (BROADCAST, GREETING, MESSAGE, NOBODY, OK, PUBLICATION, PUBLISH, SUBSCRIBE, TestCase, as_user,
-                 connect, main, run)
+from bus import BROADCAST, MESSAGE, NOBODY, OK, PUBLICATION, PUBLISH, SUBSCRIBE, as_user, main, run
+from rules import DENIED, EXCLUDE, ME, PUBLISH_FOR, RulesCase, answer, has_ipv6
 
-DENIED = 0x79
-PUBLISH_FOR, EXCLUDE = 0x06, 0x04
-ME = os.getuid()
 IS_ROOT = ME == 0
 GROUP, MORE = 23456, 23457  # of nobody who is here
 ALL = 'SendTo=* .broker\nBroadcastTo=*\nPublishTo=#\nSubscribeTo=# .broker/#\n'
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(('::1', 0))
-        return True
-    except OSError:
-        return False
 
 
 class Kind:
@@ -56,43 +42,7 @@ OPERATIONS = [('message', MESSAGE, b'sink\0x', 'SendTo', 'other sink', 'sink.x',
               ('subscribe', SUBSCRIBE, b't/+', 'SubscribeTo', 't/#', 't/x', 'subscribe to "t/+"')]
 
 
-class Access(TestCase):
-    def setUp(self):
-        self.dir = self.directory()
-        os.chmod(self.dir, 0o755)
-        self.file = self.dir + '/b.conf'
-        self.rules_file = self.file + '.access.d/10.conf'
-        os.mkdir(self.file + '.access.d')
-        self.write_config('')
-        self.reloads = 0
-
-    def write_config(self, text):
-        with open(self.file, 'w') as file:
-            file.write('[Bus]\nListen=bus.sock\n' + text)
-
-    def write_rules(self, text, name='10.conf'):
-        with open(self.file + '.access.d/' + name, 'w') as file:
-            file.write(text)
-
-    def start(self, *args):
-        broker = self.broker('--config', self.file, '-B', 'bus.sock', '-B', '127.0.0.1:0', *(('-B', '[::1]:0') if has_ipv6() else ()), *args)
-        os.chmod(broker.dir, 0o755)
-        os.chmod(broker.path(), 0o777)
-        self.where = {'unix': broker.path(), 'v4': ('127.0.0.1', self.port(broker, r'127\.0\.0\.1'))}
-        if has_ipv6():
-            self.where['v6'] = ('::1', self.port(broker, r'\[::1\]'))
-        return broker
-
-    def port(self, broker, host):
-        return int(broker.log.wait_for(r'listening on %s:(\d+)' % host).group(1))
-
-    def reload(self, broker):
-        """The line that tells what came of it."""
-        self.reloads += 1
-        broker.signal(signal.SIGHUP)
-        broker.notify.drain()
-        return broker.log.wait_for(r'configuration (not )?reloaded[^\n]*', count=self.reloads).group(0)
-
+class Access(RulesCase):
     def join(self, broker, kind, name):
         with kind.context():
             return self.connected(broker, name, self.where[kind.transport])
@@ -100,13 +50,7 @@ class Access(TestCase):
     def answer(self, kind, name):
         """The code that whoever asks for that name gets."""
         with kind.context():
-            s = connect(self.where[kind.transport])
-        with s:
-            s.sendall(GREETING + struct.pack('<H', len(name)) + name.encode())
-            got = b''
-            while len(got) < 5:
-                got += s.recv(5 - len(got))
-            return got[4]
+            return answer(self.where[kind.transport], name)
 
     def place(self, line):
         return re.escape(f'({self.rules_file}:{line})')

@@ -5,26 +5,12 @@ user have no limits."""
 import contextlib
 import os
 import signal
-import socket
-import struct
 import time
 
-from bus import DEADLINE, GREETING, MESSAGE, OK, SUBSCRIBE, Client, TestCase, connect, main
+from bus import DEADLINE, GREETING, MESSAGE, OK, SUBSCRIBE, Client, TestCase, ask_for, connect, main
 
 EXCLUDE, UNSUBSCRIBE = 0x04, 0x03
 DENIED = 0x79
-
-
-def ask_for(s, name):
-    """The answer to a name: its code."""
-    s.sendall(GREETING + struct.pack('<H', len(name)) + name.encode())
-    got = b''
-    while len(got) < 5:
-        data = s.recv(5 - len(got))
-        if not data:
-            raise EOFError('closed before the answer')
-        got += data
-    return got[4]
 
 
 class Quota(TestCase):
