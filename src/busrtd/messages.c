@@ -265,8 +265,7 @@ static const struct event_style event_styles[] = {
         {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BODY, LOG_WARNING, ID_BODY_LATE, "disconnected", ""},
         {ENGINE_EVENT_TIMEOUT, ENGINE_CAUSE_BLOCKED, LOG_WARNING, ID_BLOCKED, "disconnected", ""},
         {ENGINE_EVENT_TAKEOVER, ENGINE_CAUSE_NONE, LOG_NOTICE, ID_TAKEOVER, "disconnected", ""},
-        {ENGINE_EVENT_MEMORY, ENGINE_CAUSE_NONE, LOG_ERR, ID_MEMORY, "disconnected",
-         "; --queue-memory-max sets the limit"},
+        {ENGINE_EVENT_MEMORY, ENGINE_CAUSE_NONE, LOG_ERR, ID_MEMORY, "disconnected", ""},
         {ENGINE_EVENT_RESYNC, ENGINE_CAUSE_NONE, LOG_WARNING, ID_RESYNC, NULL, NULL},
 };
 

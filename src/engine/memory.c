@@ -120,6 +120,8 @@ bool memory_relieve(struct worker *w, struct account *account, int error)
         if (!victim)
                 return false;
         session_kill(victim, ENGINE_EVENT_MEMORY,
-                     "QueueMemoryMax reached: it held most of the largest user's memory");
+                     error == -EDQUOT
+                             ? "it held most of all that one user may hold (QueueMemoryMaxPerUser)"
+                             : "it held most of the largest user's memory (QueueMemoryMax)");
         return true;
 }
