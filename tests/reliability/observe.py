@@ -3,7 +3,7 @@
 must be able to talk all the while."""
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from bus import ACK, DEADLINE, MESSAGE, OK
 
@@ -37,12 +37,13 @@ def wait_until(condition, what):
 
 
 class Bystanders:
-    """Two clients that have nothing to do with it."""
+    """Two clients that have nothing to do with it. context: in which they connect."""
 
-    def __init__(self, test, broker):
+    def __init__(self, test, broker, context=nullcontext):
         self.pid = broker.process.pid
-        self.ping = test.connected(broker, 'bystander.ping')
-        self.pong = test.connected(broker, 'bystander.pong')
+        with context():
+            self.ping = test.connected(broker, 'bystander.ping')
+            self.pong = test.connected(broker, 'bystander.pong')
         self.descriptors, self.number, self.slowest = descriptors(self.pid), 0, 0.0
 
     def check(self):
