@@ -46,6 +46,7 @@ int verb_show(const struct settings *settings, int argc, char **argv);
 int verb_top(const struct settings *settings, int argc, char **argv);
 int verb_monitor(const struct settings *settings, int argc, char **argv);
 int verb_metrics(const struct settings *settings, int argc, char **argv);
+int verb_benchmark(const struct settings *settings, int argc, char **argv);
 int verb_ping(const struct settings *settings, int argc, char **argv);
 int verb_subscriptions(const struct settings *settings, int argc, char **argv);
 int verb_access(const struct settings *settings, int argc, char **argv);

@@ -37,6 +37,8 @@ static const struct verb verbs[] = {
         {TALK, "rpc", "call TARGET METHOD ...", "call a method, notify, or see who calls",
          verb_rpc},
         {TALK, "ping", "[TARGET]", "how long calls through the broker take", verb_ping},
+        {TALK, "benchmark", "[--all]", "how much a broker can do, and at what cost",
+         verb_benchmark},
         {LOOK, "status", "", "how busrtd does", verb_status},
         {LOOK, "list", "[PATTERN]...", "list the clients of busrtd, with their users", verb_list},
         {LOOK, "show", "CLIENT...", "all that is known of a client of busrtd", verb_show},

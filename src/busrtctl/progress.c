@@ -27,10 +27,14 @@ static void print_state(const struct progress *progress, uint64_t now)
         char messages[TEXT_NUMBER_MAX], bytes[TEXT_NUMBER_MAX], rate[TEXT_NUMBER_MAX];
         double seconds = now > progress->start ? (double)(now - progress->start) / 1e6 : 1e-6;
 
-        (void)fprintf(stderr, "%s %s, %s, %.1f s, %s per second",
-                      text_count(progress->messages, messages),
-                      progress->messages == 1 ? "message" : "messages",
-                      text_bytes(progress->bytes, bytes), seconds,
+        if (progress->label)
+                (void)fprintf(stderr, "%s: %s", progress->label,
+                              text_count(progress->messages, messages));
+        else
+                (void)fprintf(stderr, "%s %s, %s", text_count(progress->messages, messages),
+                              progress->messages == 1 ? "message" : "messages",
+                              text_bytes(progress->bytes, bytes));
+        (void)fprintf(stderr, ", %.1f s, %s per second", seconds,
                       text_count((uint64_t)((double)progress->messages / seconds + 0.5), rate));
         if (progress->total > 1 && progress->messages < progress->total)
                 (void)fprintf(stderr, ", %.0f %%",
@@ -54,10 +58,15 @@ void progress_update(struct progress *progress)
         progress->shown = true;
 }
 
-void progress_done(struct progress *progress)
+void progress_clear(struct progress *progress)
 {
         if (progress->shown)
                 (void)fputs("\r\033[K", stderr);
+}
+
+void progress_done(struct progress *progress)
+{
+        progress_clear(progress);
         if (!progress->shown && !progress->verbose)
                 return;
         print_state(progress, now_usec());
