@@ -139,11 +139,12 @@ static int crowd_process(struct worker *worker)
 
         for (int i = 0; r >= 0 && i < n; i++)
                 r = process_client(worker, events[i].data.ptr);
+        if (r < 0)
+                return r;
         if (worker_is_stopped(worker))
                 return -ECANCELED;
         now = clock_nsec(CLOCK_MONOTONIC);
-        return r >= 0 && now - crowd->looked_after > LOOK_AFTER_NSEC ? look_after_all(worker, now)
-                                                                     : r;
+        return now - crowd->looked_after > LOOK_AFTER_NSEC ? look_after_all(worker, now) : 0;
 }
 
 /* --- Connecting --- */
@@ -326,6 +327,20 @@ static int crowd_wait(struct worker *worker, uint64_t left)
                                 "room for them (--window sets how many may be on their way)");
         }
         return r;
+}
+
+/* One that is read has its handler, which knows what is too much. */
+int crowd_check_rest(struct worker *worker)
+{
+        struct crowd *crowd = worker->crowd;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < crowd->n; i++) {
+                r = worker_check_rest(worker, crowd->members[i].client);
+                if (r >= 0)
+                        r = process_client(worker, crowd->members[i].client);
+        }
+        return worker->failure ? worker->error : r;
 }
 
 int work_fan_out(struct worker *worker)

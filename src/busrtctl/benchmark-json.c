@@ -53,6 +53,7 @@ static void add_machine(struct text *out)
         long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
         struct utsname name = {0};
         cpu_set_t cpus;
+        bool allowed = sched_getaffinity(0, sizeof(cpus), &cpus) == 0;
 
         (void)uname(&name);
         text_adds(out, "\"machine\":{");
@@ -68,8 +69,7 @@ static void add_machine(struct text *out)
         text_adds(out, ",");
         add_uint(out, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
         text_adds(out, ",");
-        add_known(out, "cpus_allowed", sched_getaffinity(0, sizeof(cpus), &cpus) == 0,
-                  (uint64_t)CPU_COUNT(&cpus));
+        add_known(out, "cpus_allowed", allowed, allowed ? (uint64_t)CPU_COUNT(&cpus) : 0);
         text_adds(out, ",");
         add_uint(out, "memory", (uint64_t)pages * (uint64_t)size);
         text_adds(out, "}");

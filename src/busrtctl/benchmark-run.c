@@ -65,7 +65,8 @@ static void *run_worker(void *userdata)
         worker->deadline = clock_nsec(CLOCK_MONOTONIC) + load->options->limit * NSEC_PER_USEC;
         if (r >= 0)
                 r = load->stage->work(worker);
-        worker->error = r < 0 ? r : 0;
+        if (r < 0 && !worker->failure)
+                worker->error = r;
         /* The last one says when it was over. */
         if (atomic_fetch_sub(&load->running, 1) == 1)
                 take_sample(load, &load->end);
@@ -280,6 +281,24 @@ static bool was_canceled(const struct load *load)
         return false;
 }
 
+/* What comes twice may come last. */
+static int check_rest(struct load *load)
+{
+        int r = 0;
+
+        for (unsigned i = 0; r >= 0 && i < load->n_workers; i++) {
+                struct worker *worker = &load->workers[i];
+
+                if (worker->crowd)
+                        r = crowd_check_rest(worker);
+                else if (worker->client)
+                        r = worker_check_rest(worker, worker->client);
+                if (r >= 0 && worker->peer)
+                        r = worker_check_rest(worker, worker->peer);
+        }
+        return r;
+}
+
 static int make_outcome(const struct load *load, struct outcome *ret)
 {
         struct outcome outcome = {
@@ -335,6 +354,8 @@ static int run(struct load *load, struct outcome *ret, char **ret_failure)
 
         if (r >= 0)
                 r = measure(load);
+        if (r >= 0 && !was_canceled(load))
+                r = check_rest(load);
         if (load->lost || atomic_load(&load->failed)) {
                 describe_failure(load, ret_failure);
                 return -EIO;

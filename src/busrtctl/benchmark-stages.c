@@ -9,7 +9,8 @@
 
 #define PAYLOAD(size_name, size)                                                                   \
         {                                                                                          \
-                .name = "payload." size_name, .help = "messages of " size_name " to itself",       \
+                .name = "payload." size_name,                                                      \
+                .help = "as send+recv.qos.no, with a payload of " size_name " bytes",              \
                 .unit = "message", .prepare = prepare_client, .work = work_loop, .payload = size,  \
                 .capacity = SWEEP_BYTES, .ours = true                                              \
         }

@@ -174,6 +174,36 @@ int worker_receive(struct worker *worker, busrt_client *client, const char *send
         return r < 0 ? r : 0;
 }
 
+/* What was queued for a client comes before the acknowledgement of what it sends then. */
+static int check_behind(struct worker *worker, busrt_client *client)
+{
+        const char *name = busrt_client_get_name(client);
+        _cleanup_free_ char *nobody = NULL;
+        int r;
+
+        if (asprintf(&nobody, "%s.nobody", name) < 0)
+                return worker_fail(worker, -ENOMEM, "no memory");
+        r = busrt_client_send(client, nobody, NULL, 0, BUSRT_QOS_PROCESSED, NULL);
+        return r < 0 && r != -EHOSTUNREACH ? worker_fail_at(worker, r, client) : 0;
+}
+
+int worker_check_rest(struct worker *worker, busrt_client *client)
+{
+        size_t len = strlen(busrt_client_get_name(worker->load->control));
+        int r = check_behind(worker, client);
+        busrt_frame *frame;
+
+        while (r >= 0 && busrt_client_read(client, 0, &frame) >= 0) {
+                /* All of ours begin so. */
+                if (strncmp(busrt_frame_get_sender(frame),
+                            busrt_client_get_name(worker->load->control), len) == 0)
+                        r = worker_fail(worker, -EBADMSG, "a frame came twice: %s got one more",
+                                        busrt_client_get_name(client));
+                busrt_frame_unref(frame);
+        }
+        return r;
+}
+
 int worker_wait_op(struct worker *worker, busrt_op *op, int expected)
 {
         uint64_t timeout = worker->load->settings->timeout, waited = 0;

@@ -172,6 +172,8 @@ int worker_receive(struct worker *worker, busrt_client *client, const char *send
 /* A number that came where another was to come. 0, or as worker_fail(). */
 int worker_check_number(struct worker *worker, busrt_client *client, uint64_t number,
                         uint64_t expected);
+/* When all that it was to get has come: that nothing is behind it. 0 or as worker_fail(). */
+int worker_check_rest(struct worker *worker, busrt_client *client);
 /* Waits for the acknowledgement, which must be `expected`. Takes the operation. */
 int worker_wait_op(struct worker *worker, busrt_op *op, int expected);
 /* Frames that may be on their way to one receiver, of n that all get them; at least 2. */
@@ -197,6 +199,8 @@ int prepare_topics(struct worker *worker);
 int prepare_idle(struct worker *worker);
 int work_fan_out(struct worker *worker);
 int work_idle(struct worker *worker);
+/* As worker_check_rest(), of all of them. */
+int crowd_check_rest(struct worker *worker);
 struct crowd *crowd_free(struct crowd *crowd);
 
 /* benchmark-connect.c */
