@@ -27,7 +27,7 @@ class Completion(TestCase):
         return done.stdout.splitlines()
 
     def test_verbs(self):
-        self.assertEqual(self.offers(''), ['listen', 'send', 'broadcast', 'publish', 'rpc', 'ping', 'status', 'list', 'show',
+        self.assertEqual(self.offers(''), ['listen', 'send', 'broadcast', 'publish', 'rpc', 'ping', 'benchmark', 'status', 'list', 'show',
                                            'subscriptions', 'access', 'quota', 'config', 'top', 'monitor', 'metrics', 'clients', 'stats', 'info',
                                            'disconnect', 'reload', 'log-level', 'reset-statistics'])
         self.assertEqual(self.offers('p'), ['publish', 'ping'])
@@ -57,6 +57,10 @@ class Completion(TestCase):
         self.assertEqual(self.offers('log-level '), ['err', 'warning', 'notice', 'info', 'debug'])
         self.assertEqual(self.offers('log-level info '), [])
         self.assertEqual(self.offers('publish --rate '), [])
+        self.assertEqual(self.offers('benchmark --stage rpc.call'), ['rpc.call', 'rpc.call+handle', 'rpc.call0'])
+        self.assertEqual(self.offers('benchmark --stage=lat'),
+                         ['latency.one-way', 'latency.round-trip', 'latency.publish'])
+        self.assertEqual(self.offers('benchmark -w '), [])
         self.assertEqual(self.offers('-s ' + self.path[:-2], broker=False), [self.path])
 
     def test_clients_that_are_there(self):
