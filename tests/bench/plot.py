@@ -17,9 +17,11 @@ import sys
 from html import escape
 
 WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 80, 20, 44, 86
+LEFT, RIGHT, TOP, BOTTOM = 80, 36, 44, 86
 COLORS = ['#2f6fde', '#d9822b', '#2e9e5b', '#a347ba', '#c23b3b', '#5f7d8c']
 DASHES = ['', '7 4', '2 3', '10 3 2 3']
+# A line of more points than that is a curve.
+DOTS_MOST = 16
 LATENCY_STAGES = ['latency.one-way', 'latency.round-trip', 'latency.publish', 'rpc.call']
 
 
@@ -60,7 +62,7 @@ def size(value):
 
 
 def span(usec):
-    return short(usec, [(' us', 1e-3), (' ms', 1e3), (' s', 1e6)])
+    return short(usec, [(' ns', 1e-3), (' us', 1), (' ms', 1e3), (' s', 1e6)])
 
 
 class Plot:
@@ -91,25 +93,33 @@ class Plot:
         middle = (TOP + bottom) / 2
         yield self.text(18, middle, self.y_title, extra=f' transform="rotate(-90 18 {middle:.1f})"')
 
+    @staticmethod
+    def apart(places):
+        """Without those that nobody could tell from the one before."""
+        kept = places[:1]
+        for x, y in places[1:]:
+            if abs(x - kept[-1][0]) + abs(y - kept[-1][1]) >= 1:
+                kept.append((x, y))
+        return kept
+
     def curves(self):
-        width = (WIDTH - LEFT - RIGHT) / max(len(self.lines), 1)
         for i, (name, points) in enumerate(self.lines):
             color, dash = COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]
             style = f'stroke="{color}"' + (f' stroke-dasharray="{dash}"' if dash else '')
-            places = [(self.x(x), self.y(y)) for x, y in points]
+            places = self.apart([(self.x(x), self.y(y)) for x, y in points])
             path = 'L'.join(f'{x:.1f} {y:.1f}' for x, y in places)
             yield f'<path class="line" {style} d="M{path}"/>'
-            for x, y in places:
+            for x, y in places if len(places) <= DOTS_MOST else []:
                 yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>'
-            x = LEFT + i % 3 * (WIDTH - LEFT - RIGHT) / 3 if len(self.lines) > 3 else LEFT + i * width
-            y = HEIGHT - 26 + (i // 3 * 16 if len(self.lines) > 3 else 0)
+            x = LEFT + i % 3 * (WIDTH - LEFT - RIGHT) / 3
+            y = HEIGHT - 26 + i // 3 * 16
             yield f'<path class="line" {style} d="M{x:.1f} {y - 4}h22"/>'
             yield self.text(x + 28, y, name, 'start')
 
     def svg(self):
-        height = HEIGHT + max(0, (len(self.lines) - 1) // 3 - 1) * 16
+        height = HEIGHT + (len(self.lines) - 1) // 3 * 16
         return '\n'.join([
-            f'<svg xmlns="{"http" + "://www.w3.org/2000/svg"}" viewBox="0 0 {WIDTH} {height}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
             f'aria-label="{escape(self.title)}">',
             '<style>text{font:12px sans-serif;fill:#777}.title{font-size:15px;font-weight:bold}'
             '.grid{stroke:#999;stroke-opacity:.3}.line{fill:none;stroke-width:2}</style>',

@@ -33,7 +33,8 @@ LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|not (?:yet )?" r"implemente
 ONE_MACHINE = re.compile(r"(?<![\w.~$}/-])/(?:" r"home|Users|work|root)/[\w.]")
 ADDRESS = re.compile(r"\bhttps?://([\w.-]+\.[a-z]{2,})")
 LINK = re.compile(r"\]\(([^()#:\s]+)(?:#[^()\s]*)?\)")
-ADDRESSES_ALLOWED = {"www.apache.org", "spdx.org", "www.freedesktop.org", "github.com", "www.debian.org"}
+ADDRESSES_ALLOWED = {"www.apache.org", "spdx.org", "www.freedesktop.org", "github.com", "www.debian.org",
+                     "www.w3.org"}  # the last is the name space of SVG
 
 
 def listed(root):
