@@ -62,6 +62,8 @@ int control_foreach_setting(struct control *c,
 
 /* --- Reload --- */
 
+#define PATIENCE NSEC_PER_SEC
+
 #define CHANGES_MAX 480
 
 /* "QueueFrames 8192 -> 100, Listen takes effect at the next start" */
@@ -145,6 +147,17 @@ static void tell_access(struct control *c, bool there_were)
         report_record(c->report, &record);
 }
 
+static void look_at_nothing(struct engine *engine, void *userdata)
+{
+}
+
+/* The worker takes one request after the other: a visit is made under the new configuration. One
+ * that stands still takes it later. */
+static void wait_until_taken(struct control *c)
+{
+        (void)engine_inspect(c->engine, look_at_nothing, NULL, PATIENCE);
+}
+
 static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct config_place *where)
 {
         _cleanup_(options_done) struct options fresh = {0};
@@ -160,6 +173,7 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
                 return r;
         (void)options_foreach_setting(&fresh, compare_setting, &changes);
         take(c, &fresh);
+        wait_until_taken(c);
         control_warn_of_unknown_keys(c->report, c->options);
         message_reloaded(&record, changes.text[0] ? changes.text : "no setting has changed");
         report_record(c->report, &record);
