@@ -8,6 +8,9 @@
 #include "busrtctl/benchmark.h"
 
 #define SLICE_USEC 100000
+/* A second in all. */
+#define NAME_TRIES 100
+#define NAME_PAUSE_NSEC (10 * NSEC_PER_MSEC)
 /* Bytes on their way to one receiver: well below the queues of busrtd. */
 #define WINDOW_BYTES (UINT64_C(4) << 20)
 /* The same to all receivers together. */
@@ -47,25 +50,38 @@ static const char *why_not_connected(int error)
                                     : busrt_strerror(error);
 }
 
-int worker_connect(struct worker *worker, const char *suffix, busrt_client **ret)
+static int connect_once(const struct load *load, const char *name, busrt_client **ret)
 {
-        const struct load *load = worker->load;
         _cleanup_(busrt_client_freep) busrt_client *client = NULL;
-        _cleanup_free_ char *name = NULL;
-        int r;
+        int r = busrt_client_new(name, &client);
 
-        if (asprintf(&name, "%s.%s", busrt_client_get_name(load->control), suffix) < 0)
-                return worker_fail(worker, -ENOMEM, "no memory");
-        r = busrt_client_new(name, &client);
         if (r >= 0)
                 r = busrt_client_set_timeout(client, load->settings->timeout);
         if (r >= 0)
                 r = busrt_client_connect(client, busrt_client_get_address(load->control));
-        if (r < 0)
-                return worker_fail(worker, r, "cannot connect as \"%s\": %s", name,
-                                   why_not_connected(r));
-        *ret = TAKE_PTR(client);
-        return 0;
+        if (r >= 0)
+                *ret = TAKE_PTR(client);
+        return r;
+}
+
+int worker_connect(struct worker *worker, const char *suffix, busrt_client **ret)
+{
+        static const struct timespec pause = {.tv_nsec = NAME_PAUSE_NSEC};
+        _cleanup_free_ char *name = NULL;
+        unsigned tries = 0;
+        int r;
+
+        if (asprintf(&name, "%s.%s", busrt_client_get_name(worker->load->control), suffix) < 0) {
+                name = NULL;
+                return worker_fail(worker, -ENOMEM, "no memory");
+        }
+        /* A broker may not have noticed yet that the client of the stage before has gone. */
+        while ((r = connect_once(worker->load, name, ret)) == -EBUSY && ++tries < NAME_TRIES &&
+               !interrupted())
+                (void)nanosleep(&pause, NULL);
+        return r < 0 ? worker_fail(worker, r, "cannot connect as \"%s\": %s", name,
+                                   why_not_connected(r))
+                     : 0;
 }
 
 bool worker_is_stopped(const struct worker *worker)

@@ -25,8 +25,8 @@ class FaultyBroker:
     """Serves clients that send to themselves, a thread for each. What is to come back as the frame `number` of a
     client that sends numbers goes through `fault`, which says what comes in its place: a list of payloads."""
 
-    def __init__(self, path, fault):
-        self.fault = fault
+    def __init__(self, path, fault, busy=()):
+        self.fault, self.busy = fault, set(busy)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -53,6 +53,10 @@ class FaultyBroker:
             return
         client.sendall(b'\x01')
         name = stream.read(struct.unpack('<H', stream.read(2))[0])
+        if name in self.busy:
+            self.busy.remove(name)
+            client.sendall(b'\x76')
+            return
         client.sendall(b'\x01')
         while True:
             op, flags, length = struct.unpack('<IBI', stream.read(9))
@@ -242,9 +246,9 @@ class Dropped(TestCase):
 
 
 class Faults(TestCase):
-    def faulty(self, fault, timeout='50s'):
+    def faulty(self, fault, timeout='50s', **options):
         path = os.path.join(self.directory(), 'faulty.sock')
-        broker = FaultyBroker(path, fault)
+        broker = FaultyBroker(path, fault, **options)
         self.addCleanup(broker.close)
         return self.ctl('-s', path, '-n', 'me', '-t', timeout, 'benchmark', '--stage', 'send+recv.qos.no',
                         '-i', '100', *PATIENT)
@@ -258,6 +262,10 @@ class Faults(TestCase):
         status, out, err = self.faulty(lambda number, payload: [payload])
         self.assertEqual((status, err), (0, ''))
         self.assertRegex(out.decode(), r'(?m)^send\+recv\.qos\.no +100 ')
+
+    def test_a_name_that_the_stage_before_has_not_given_back_yet(self):
+        status, _, err = self.faulty(lambda number, payload: [payload], busy=[b'me.w0'])
+        self.assertEqual((status, err), (0, ''))
 
     # Of 100 the first 100 are the warm-up.
 
