@@ -70,7 +70,9 @@ bool permit_name(struct session *s, struct refusal *ret)
 
 void permit_forget(struct session *s)
 {
-        s->worker->engine->registry.n_picky -= s->picky;
+        /* Of a session that never was on its worker the registry hears nothing. */
+        if (s->picky)
+                s->worker->engine->registry.n_picky--;
         s->picky = false;
         s->rule = NULL;
         free(s->permits);
