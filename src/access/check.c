@@ -167,6 +167,16 @@ static bool covers_mask(const struct mask_syntax *syntax, const char *mask, size
         return mask_is_subset(syntax, inner, len, mask, mask_len);
 }
 
+/* Most masks begin with a part that is no wildcard, and most texts with another: one look tells. */
+static bool begins_otherwise(const struct mask_syntax *syntax, const struct item *item,
+                             const char *text, size_t len)
+{
+        const char *mask = item->mask.text;
+
+        return len > 0 && item->mask.len > 0 && mask[0] != text[0] && mask[0] != syntax->any &&
+               mask[0] != syntax->rest;
+}
+
 /* A literal word covers nothing but itself, whether it is held against a text or a mask. */
 static struct verdict check_words(const struct access_rule *rule, enum access_key key,
                                   const struct mask_syntax *syntax, covers_fn covers,
@@ -176,7 +186,8 @@ static struct verdict check_words(const struct access_rule *rule, enum access_ke
         const struct item *item = find_literal(list, text, len);
 
         for (size_t i = list->n_literals; i < list->n_items && !item; i++)
-                if (covers(syntax, list->items[i].mask.text, list->items[i].mask.len, text, len))
+                if (!begins_otherwise(syntax, &list->items[i], text, len) &&
+                    covers(syntax, list->items[i].mask.text, list->items[i].mask.len, text, len))
                         item = &list->items[i];
         return item ? allow(reasons[key].allowed, &item->place) : refuse(rule, key);
 }

@@ -15,6 +15,140 @@
 #include "access/rules.h"
 #include "engine/internal.h"
 
+/* --- What was allowed --- */
+
+/* Who publishes on few topics needs little; it grows when there are more, up to 8 KiB, which its
+ * user is charged. */
+#define PERMIT_WAYS 4
+#define PERMIT_SETS_MAX 32
+#define PERMIT_TEXT 62
+
+/* A text that may be published on, or broadcast to, by its session's rule. */
+struct permit {
+        uint8_t op; /* 0: none */
+        uint8_t len;
+        char text[PERMIT_TEXT];
+};
+
+struct permits {
+        size_t n_sets;             /* a power of two */
+        unsigned turn;             /* the next to be given up, in each set */
+        const struct permit *last; /* that was asked for */
+        struct permit all[];
+};
+
+static uint64_t word_at(const char *text)
+{
+        uint64_t word;
+
+        memcpy(&word, text, sizeof(word));
+        return word;
+}
+
+/* The few places where a text may be. */
+static struct permit *permit_set(struct permits *permits, const char *text, size_t len)
+{
+        uint64_t key = len < 8 ? len > 0 ? (uint64_t)text[len - 1] << 8 | (uint8_t)text[0] : 0
+                               : word_at(text) ^ word_at(text + len - 8) * 3;
+        size_t set = ((key ^ len) * UINT64_C(0x9e3779b97f4a7c15)) >> 59 & (permits->n_sets - 1);
+
+        return &permits->all[set * PERMIT_WAYS];
+}
+
+/* This is all that an allowed frame costs, so no call: word by word, the last ones overlapping. */
+static bool text_is_equal(const char *a, const char *b, size_t len)
+{
+        if (len < 8)
+                return memcmp(a, b, len) == 0;
+        for (size_t i = 0; i + 8 <= len; i += 8)
+                if (word_at(a + i) != word_at(b + i))
+                        return false;
+        return word_at(a + len - 8) == word_at(b + len - 8);
+}
+
+static inline bool permit_is(const struct permit *permit, uint8_t op, const char *text, size_t len)
+{
+        return permit->len == len && permit->op == op && text_is_equal(permit->text, text, len);
+}
+
+/* Most say the same again. */
+static inline bool permit_is_known(const struct session *s, uint8_t op, const char *text,
+                                   size_t len)
+{
+        struct permits *permits = s->permits;
+        const struct permit *set;
+
+        if (!permits || len > PERMIT_TEXT)
+                return false;
+        if (permit_is(permits->last, op, text, len))
+                return true;
+        set = permit_set(permits, text, len);
+        for (size_t i = 0; i < PERMIT_WAYS; i++)
+                if (permit_is(&set[i], op, text, len)) {
+                        permits->last = &set[i];
+                        return true;
+                }
+        return false;
+}
+
+static size_t permits_size(size_t n_sets)
+{
+        return sizeof(struct permits) + n_sets * PERMIT_WAYS * sizeof(struct permit);
+}
+
+static void permits_free(struct session *s)
+{
+        if (!s->permits)
+                return;
+        account_release(s->worker->engine->accounts, s->account, permits_size(s->permits->n_sets));
+        free(s->permits);
+        s->permits = NULL;
+}
+
+/* What was remembered before is learned again. Without memory, all stays as it was. */
+static void permits_resize(struct session *s, size_t n_sets)
+{
+        struct accounts *accounts = s->worker->engine->accounts;
+        size_t size = permits_size(n_sets);
+        struct permits *more;
+
+        if (account_charge(accounts, s->account, size) != CHARGE_OK)
+                return;
+        more = calloc(1, size);
+        if (!more) {
+                account_release(accounts, s->account, size);
+                return;
+        }
+        more->n_sets = n_sets;
+        more->last = more->all;
+        permits_free(s);
+        s->permits = more;
+}
+
+static void permit_note(struct session *s, uint8_t op, const char *text, size_t len)
+{
+        struct permit *set, *permit;
+        size_t i = 0;
+
+        if (len > PERMIT_TEXT)
+                return;
+        if (!s->permits)
+                permits_resize(s, 1);
+        if (!s->permits)
+                return;
+        set = permit_set(s->permits, text, len);
+        while (i < PERMIT_WAYS && set[i].op != 0)
+                i++;
+        if (i == PERMIT_WAYS && s->permits->n_sets < PERMIT_SETS_MAX) {
+                permits_resize(s, 2 * s->permits->n_sets);
+                set = permit_set(s->permits, text, len);
+        }
+        permit = &set[i < PERMIT_WAYS ? i : s->permits->turn++ % PERMIT_WAYS];
+        permit->op = op;
+        permit->len = (uint8_t)len;
+        memcpy(permit->text, text, len);
+}
+
 /* --- Who may have a name --- */
 
 static bool is_tcp(const struct session *s)
@@ -75,8 +209,7 @@ void permit_forget(struct session *s)
                 s->worker->engine->registry.n_picky--;
         s->picky = false;
         s->rule = NULL;
-        free(s->permits);
-        s->permits = NULL;
+        permits_free(s);
 }
 
 /* --- What is told of denials --- */
@@ -115,73 +248,6 @@ void permit_tell_denied(struct session *s)
         event_push_denied(s, s->denied_untold, &(struct refusal){.reason = detail});
         s->denied_untold = 0;
         s->denied_told_at = s->worker->now;
-}
-
-/* --- What was allowed --- */
-
-#define PERMIT_SLOTS 8
-#define PERMIT_TEXT 62
-
-/* A text that may be published on, or broadcast to, by its session's rule. */
-struct permit {
-        uint8_t op; /* 0: none */
-        uint8_t len;
-        char text[PERMIT_TEXT];
-};
-
-static uint64_t word_at(const char *text)
-{
-        uint64_t word;
-
-        memcpy(&word, text, sizeof(word));
-        return word;
-}
-
-static size_t permit_slot(const char *text, size_t len)
-{
-        uint64_t key = len < 8 ? len > 0 ? (uint64_t)text[len - 1] << 8 | (uint8_t)text[0] : 0
-                               : word_at(text) ^ word_at(text + len - 8) * 3;
-
-        return ((key ^ len) * UINT64_C(0x9e3779b97f4a7c15)) >> 61;
-}
-
-/* This is all that an allowed frame costs, so no call: word by word, the last ones overlapping. */
-static bool text_is_equal(const char *a, const char *b, size_t len)
-{
-        if (len < 8)
-                return memcmp(a, b, len) == 0;
-        for (size_t i = 0; i + 8 <= len; i += 8)
-                if (word_at(a + i) != word_at(b + i))
-                        return false;
-        return word_at(a + len - 8) == word_at(b + len - 8);
-}
-
-static inline bool permit_is_known(const struct session *s, uint8_t op, const char *text,
-                                   size_t len)
-{
-        const struct permit *permit;
-
-        if (!s->permits || len > PERMIT_TEXT)
-                return false;
-        permit = &s->permits[permit_slot(text, len)];
-        return permit->op == op && permit->len == len && text_is_equal(permit->text, text, len);
-}
-
-/* Without memory for it, it is asked for each time. */
-static void permit_note(struct session *s, uint8_t op, const char *text, size_t len)
-{
-        struct permit *permit;
-
-        if (len > PERMIT_TEXT)
-                return;
-        if (!s->permits)
-                s->permits = calloc(PERMIT_SLOTS, sizeof(*s->permits));
-        if (!s->permits)
-                return;
-        permit = &s->permits[permit_slot(text, len)];
-        permit->op = op;
-        permit->len = (uint8_t)len;
-        memcpy(permit->text, text, len);
 }
 
 /* --- Questions --- */

@@ -98,7 +98,6 @@ struct session {
         bool last_look;     /* overdue, and given one more chance to be read */
         bool struck;        /* ended for being slow: to be told on `.broker/slow` */
         bool picky;         /* its rule says from whom frames are taken */
-        const struct access_rule *rule;       /* NULL: none, it may do everything */
         struct subscription_tree *exclusions; /* NULL: none */
         struct subscriber subscriber;
         struct session_counters counters;
@@ -108,7 +107,8 @@ struct session {
         struct input input;
         struct topic_list topic_list;
         struct last_target last_target;
-        struct permit *permits; /* what was allowed lately; NULL: nothing */
+        const struct access_rule *rule; /* NULL: none, it may do everything */
+        struct permits *permits;        /* what was allowed lately; NULL: nothing */
         struct account *account;
         size_t subscribed, n_subscribed; /* bytes and number of what is charged to it: subscriptions
                                             and exclusions */

@@ -179,6 +179,38 @@ static void the_next_frame_is_judged_by_the_new_rules(void **state)
         bed_close(&bed);
 }
 
+/* It costs its user something, more for more topics, up to a limit, until there are new rules. */
+static void what_is_remembered_is_paid_for(void **state)
+{
+        size_t few, many;
+        struct bed bed;
+        struct peer a;
+
+        open_with_rules(&bed, "[*]\n" ALL);
+        a = bed_join(&bed, "a");
+        assert_int_equal(bed_counters(&bed).held, 0);
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, LITERAL("t\0x"), WIRE_OK);
+        few = bed_counters(&bed).held;
+        assert_in_range(few, 1, 1000);
+        for (unsigned i = 0; i < 2000; i++) {
+                char body[32];
+                int len = snprintf(body, sizeof(body), "topic/%u", i);
+
+                bed_acked(&bed, &a, WIRE_OP_PUBLISH, body, (size_t)len + 1, WIRE_OK);
+        }
+        many = bed_counters(&bed).held;
+        assert_in_range(many, 4 * few, 9000);
+        change_rules(&bed, "[a]\n" ALL);
+        bed_settle(&bed);
+        assert_int_equal(bed_counters(&bed).held, 0);
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, LITERAL("t\0x"), WIRE_OK);
+        assert_int_equal(bed_counters(&bed).held, few);
+        peer_close(&a);
+        bed_settle(&bed);
+        assert_int_equal(bed_counters(&bed).held, 0);
+        bed_close(&bed);
+}
+
 /* The receiver's rule counts as the sender's does. */
 static void a_receiver_may_become_choosy(void **state)
 {
@@ -402,6 +434,7 @@ int main(void)
                 cmocka_unit_test(one_subscription_is_named),
                 cmocka_unit_test(exclusions_stay),
                 cmocka_unit_test(the_next_frame_is_judged_by_the_new_rules),
+                cmocka_unit_test(what_is_remembered_is_paid_for),
                 cmocka_unit_test(a_receiver_may_become_choosy),
                 cmocka_unit_test(rules_and_limits_come_together),
                 cmocka_unit_test(no_list_is_judged_by_two_sets_of_rules),
