@@ -138,6 +138,7 @@ class Quota(TestCase):
                 self.retried(lambda: self.code_of('free') == OK)
             if other != OK:
                 self.assertEqual(self.code_of('n'), own, mode)
+            held.close()
             broker.stop()
 
 
