@@ -32,13 +32,15 @@ bool identity_equal(const struct identity *a, const struct identity *b);
 void identity_format(const struct identity *id, char *out, size_t size);
 
 /* The answer to "may it?": code is an enum wire_result for the peer, reason a text for the log.
- * file and line name the rule where one decided. */
+ * file and line name the rule where one decided. n_tried: masks of rules that it was held against,
+ * which is what it cost. */
 struct verdict {
         bool allow;
         uint8_t code;
         const char *reason;
         const char *file;
         unsigned line;
+        unsigned n_tried;
 };
 
 /* May a client register by this name? (docs/protocol.md, 1.) Whether it is taken is the registry's

@@ -184,12 +184,16 @@ static struct verdict check_words(const struct access_rule *rule, enum access_ke
 {
         const struct list *list = &rule->lists[key];
         const struct item *item = find_literal(list, text, len);
+        size_t i = list->n_literals;
+        struct verdict v;
 
-        for (size_t i = list->n_literals; i < list->n_items && !item; i++)
+        for (; i < list->n_items && !item; i++)
                 if (!begins_otherwise(syntax, &list->items[i], text, len) &&
                     covers(syntax, list->items[i].mask.text, list->items[i].mask.len, text, len))
                         item = &list->items[i];
-        return item ? allow(reasons[key].allowed, &item->place) : refuse(rule, key);
+        v = item ? allow(reasons[key].allowed, &item->place) : refuse(rule, key);
+        v.n_tried = (unsigned)(i - list->n_literals);
+        return v;
 }
 
 static bool is_text(const char *text, size_t len, const char *other)

@@ -252,15 +252,26 @@ void permit_tell_denied(struct session *s)
 
 /* --- Questions --- */
 
+/* Of the pass, for each mask that a text is held against. */
+#define MASK_COST (2 * WORKER_FRAME_COST)
+
+/* A rule may have thousands of masks: whoever asks for many of them is served less often. */
+static struct verdict permit_pay(struct worker *w, struct verdict v)
+{
+        if (w->budget > 0) /* one fan-out may ask many rules */
+                w->budget -= (int)v.n_tried * MASK_COST;
+        return v;
+}
+
 bool permit_message(struct session *s, const char *target, size_t len, const struct session *to)
 {
-        struct verdict v = access_check_send(s->rule, target, len);
+        struct verdict v = permit_pay(s->worker, access_check_send(s->rule, target, len));
 
         if (!v.allow)
                 return permit_deny(s, &v, "send to", target, len);
         if (!to || !to->picky)
                 return true;
-        v = access_check_receive(to->rule, s->name, s->name_len);
+        v = permit_pay(s->worker, access_check_receive(to->rule, s->name, s->name_len));
         return v.allow ||
                permit_deny(s, &v, "send to, which does not take its frames,", target, len);
 }
@@ -271,6 +282,7 @@ static bool permit_fan_out_anew(struct session *s, uint8_t op, const char *text,
         struct verdict v = is_broadcast ? access_check_broadcast(s->rule, text, len)
                                         : access_check_publish(s->rule, text, len);
 
+        permit_pay(s->worker, v);
         if (!v.allow)
                 return permit_deny(s, &v, is_broadcast ? "broadcast to" : "publish on", text, len);
         permit_note(s, op, text, len);
@@ -284,14 +296,16 @@ bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, siz
 
 bool permit_subscribe(struct session *s, const char *mask, size_t len)
 {
-        struct verdict v = access_check_subscribe(s->rule, mask, len);
+        struct verdict v = permit_pay(s->worker, access_check_subscribe(s->rule, mask, len));
 
         return v.allow || permit_deny(s, &v, "subscribe to", mask, len);
 }
 
 bool permit_receive(const struct session *to, const struct session *from)
 {
-        return !to->picky || access_check_receive(to->rule, from->name, from->name_len).allow;
+        return !to->picky ||
+               permit_pay(to->worker, access_check_receive(to->rule, from->name, from->name_len))
+                       .allow;
 }
 
 /* --- New rules --- */

@@ -576,6 +576,47 @@ static void what_may_be_published_may_not_be_broadcast_for_that(void **state)
         bed_close(&bed);
 }
 
+/* --- What it costs --- */
+
+#define MANY 2000  /* masks */
+#define FRAMES 100 /* as many as fit into the socket */
+
+/* A rule with many masks, and a peer that asks for all of them with every frame. */
+static void masks_that_are_tried_are_paid_for(void **state)
+{
+        static const char head[] = "[a]\nAllowUsers=*\nPublishTo=";
+        static const struct {
+                uint8_t op;
+                const char *body;
+                size_t len;
+        } frames[] = {{WIRE_OP_PUBLISH, LITERAL("t/x/y\0p")},
+                      {WIRE_OP_SUBSCRIBE, LITERAL("t/x/y")}};
+        char *text = malloc(sizeof(head) + MANY * 32);
+        char *at = stpcpy(text, head);
+
+        for (unsigned i = 0; i < MANY; i++)
+                at += sprintf(at, "t/+/%u ", i);
+        at = stpcpy(at, "\nSubscribeTo=");
+        for (unsigned i = 0; i < MANY; i++)
+                at += sprintf(at, "t/+/%u ", i);
+        for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+                struct bed bed;
+                struct peer a;
+
+                open_with_rules(&bed, text);
+                a = bed_join(&bed, "a");
+                for (unsigned n = 0; n < FRAMES; n++)
+                        peer_send(&a, frames[i].op, frames[i].body, frames[i].len);
+                assert_int_equal(engine_process(bed.engine), 0);
+                assert_in_range(bed_counters(&bed).denied, 1, FRAMES / 10);
+                bed_settle(&bed);
+                assert_int_equal(bed_counters(&bed).denied, FRAMES);
+                peer_close(&a);
+                bed_close(&bed);
+        }
+        free(text);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -598,6 +639,7 @@ int main(void)
                 cmocka_unit_test(long_texts_are_cut),
                 cmocka_unit_test(what_is_remembered_is_what_was_allowed),
                 cmocka_unit_test(what_may_be_published_may_not_be_broadcast_for_that),
+                cmocka_unit_test(masks_that_are_tried_are_paid_for),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
