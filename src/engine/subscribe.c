@@ -45,11 +45,14 @@ int session_subscribe(struct session *s, struct subscription_tree *tree,
                       struct subscriber *subscriber, const char *mask, size_t len)
 {
         size_t cost = subscription_cost(mask, len);
+        bool has_room = cost == 0 || account_has_room(s->worker->engine->accounts, s->account,
+                                                      QUOTA_SUBSCRIPTIONS);
+        int r = has_room ? subscribe_at(s, tree, subscriber, mask, len, cost) : -EUSERS;
 
-        if (cost > 0 &&
-            !account_has_room(s->worker->engine->accounts, s->account, QUOTA_SUBSCRIPTIONS))
-                return -EUSERS;
-        return subscribe_at(s, tree, subscriber, mask, len, cost);
+        /* Who has it already asks for nothing more. */
+        if ((r == -EUSERS || r == -EDQUOT) && subscription_exists(tree, subscriber, mask, len))
+                return 0;
+        return r;
 }
 
 int session_subscribe_again(struct session *s, struct subscription_tree *tree,

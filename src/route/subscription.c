@@ -342,19 +342,31 @@ int subscription_add(struct subscription_tree *tree, struct subscriber *s, const
         return r;
 }
 
+static struct subscription *subscription_find(const struct subscription_tree *tree,
+                                              const struct subscriber *s, const char *mask,
+                                              size_t len)
+{
+        const struct mask_node *node =
+                tree_find(tree, mask, mask_canonical_len(&mask_topic, mask, len));
+
+        return node ? tree_subscription(tree, node, s) : NULL;
+}
+
 int subscription_remove(struct subscription_tree *tree, struct subscriber *s, const char *mask,
                         size_t len)
 {
-        struct mask_node *node;
-        struct subscription *sub;
+        struct subscription *sub = subscription_find(tree, s, mask, len);
 
-        len = mask_canonical_len(&mask_topic, mask, len);
-        node = tree_find(tree, mask, len);
-        sub = node ? tree_subscription(tree, node, s) : NULL;
         if (!sub)
                 return 0;
         subscription_free(tree, sub);
         return 1;
+}
+
+bool subscription_exists(const struct subscription_tree *tree, const struct subscriber *s,
+                         const char *mask, size_t len)
+{
+        return subscription_find(tree, s, mask, len) != NULL;
 }
 
 void subscription_remove_all(struct subscription_tree *tree, struct subscriber *s)

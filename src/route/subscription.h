@@ -47,6 +47,8 @@ int subscription_add(struct subscription_tree *tree, struct subscriber *s, const
 /* 1: removed. 0: there was none. */
 int subscription_remove(struct subscription_tree *tree, struct subscriber *s, const char *mask,
                         size_t len);
+bool subscription_exists(const struct subscription_tree *tree, const struct subscriber *s,
+                         const char *mask, size_t len);
 void subscription_remove_all(struct subscription_tree *tree, struct subscriber *s);
 /* Removes every subscription of s for which keep() says false. */
 void subscription_retain(struct subscription_tree *tree, struct subscriber *s,

@@ -310,6 +310,28 @@ static void subscriptions_of_all_clients_are_limited(void **state)
         bed_close(&bed);
 }
 
+/* Who has a mask already asks for nothing more. */
+static void what_is_subscribed_is_not_refused_at_the_limit(void **state)
+{
+        struct engine_config config;
+        struct bed bed;
+        struct peer a;
+
+        bed_config(&config);
+        config.max_subscriptions_per_user = 3;
+        bed_open(&bed, &config);
+        a = bed_join(&bed, "a");
+        bed_acked(&bed, &a, WIRE_OP_SUBSCRIBE, LITERAL("1\0002/#"), WIRE_OK);
+        bed_acked(&bed, &a, WIRE_OP_EXCLUDE, LITERAL("3"), WIRE_OK);
+        bed_acked(&bed, &a, WIRE_OP_SUBSCRIBE, LITERAL("1\0002/#\0002/#/x"), WIRE_OK);
+        bed_acked(&bed, &a, WIRE_OP_EXCLUDE, LITERAL("3"), WIRE_OK);
+        bed_acked(&bed, &a, WIRE_OP_SUBSCRIBE, LITERAL("3"), WIRE_ACCESS);
+        bed_acked(&bed, &a, WIRE_OP_EXCLUDE, LITERAL("1"), WIRE_ACCESS);
+        assert_int_equal(account_of(&bed, "user 1000").subscriptions.used, 3);
+        peer_close(&a);
+        bed_close(&bed);
+}
+
 static void memory_of_one_user_has_a_limit_of_its_own(void **state)
 {
         struct engine_config config;
@@ -424,6 +446,7 @@ int main(void)
                 cmocka_unit_test(its_own_name_can_be_taken_over_at_the_limit),
                 cmocka_unit_test(a_name_is_taken_over_as_the_mode_says),
                 cmocka_unit_test(subscriptions_of_all_clients_are_limited),
+                cmocka_unit_test(what_is_subscribed_is_not_refused_at_the_limit),
                 cmocka_unit_test(memory_of_one_user_has_a_limit_of_its_own),
                 cmocka_unit_test(who_is_exempt_has_no_limits),
                 cmocka_unit_test(what_is_moved_is_counted_whatever_the_limits),
