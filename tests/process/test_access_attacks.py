@@ -244,6 +244,22 @@ class Reloads(RulesCase):
         self.assertGreater(min(load.rounds for load in loads), 10)
         self.check_last(broker, clients, RELOADS % 2)
 
+    def test_what_was_allowed_is_forgotten_with_its_rules(self):
+        """Nobody comes or goes meanwhile."""
+        self.write_rules(SETS[0])
+        broker = self.start()
+        p, _, _ = (self.connected(broker, name) for name in ('p', 's', 'w'))
+        for i in range(10):
+            for _ in range(2):
+                self.expect(p, PUBLISH, b't/%c\0x' % b'AB'[i % 2], (OK,))
+                self.expect(p, PUBLISH, b't/%c\0x' % b'BA'[i % 2], (DENIED,))
+                self.expect(p, MESSAGE, b's\0x', (OK if i % 2 else DENIED,))
+                self.expect(p, BROADCAST, b's\0x', (OK if i % 2 else DENIED,))
+                self.expect(p, MESSAGE, b'w\0x', (DENIED,))
+            self.write_rules(SETS[(i + 1) % 2])
+            self.assertIn('configuration reloaded', self.reload(broker))
+            p.acked(MESSAGE, b'nobody\0x')
+
     def test_reloads_that_come_at_once_leave_the_last(self):
         """Nobody waits for one reload before the next."""
         self.write_rules(SETS[0])
