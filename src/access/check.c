@@ -247,6 +247,23 @@ struct verdict access_check_subscribe(const struct access_rule *rule, const char
         return check_words(rule, ACCESS_SUBSCRIBE_TO, &mask_topic, covers_mask, mask, len);
 }
 
+bool access_rules_subscribe_alike(const struct access_rule *a, const struct access_rule *b)
+{
+        const struct list *one, *other;
+
+        if (!a || !b)
+                return a == b;
+        one = &a->lists[ACCESS_SUBSCRIBE_TO];
+        other = &b->lists[ACCESS_SUBSCRIBE_TO];
+        if (one->n_items != other->n_items)
+                return false;
+        for (size_t i = 0; i < one->n_items; i++)
+                if (item_compare_text(&one->items[i], other->items[i].mask.text,
+                                      other->items[i].mask.len) != 0)
+                        return false;
+        return true;
+}
+
 bool access_rule_is_picky(const struct access_rule *rule)
 {
         return rule &&

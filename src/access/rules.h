@@ -56,6 +56,9 @@ const char *access_rule_mask(const struct access_rule *rule, size_t *ret_len);
 /* Does it say from whom frames are taken? NULL: no. */
 bool access_rule_is_picky(const struct access_rule *rule);
 
+/* Are their bearers allowed the same subscriptions, by the same masks? NULL: all. */
+bool access_rules_subscribe_alike(const struct access_rule *a, const struct access_rule *b);
+
 /* All of the following give WIRE_OK or WIRE_ACCESS. file (the rules' own) and line: of the word
  * that allowed; of the key that did not, or of the section where it has no such key; NULL and 0
  * where no section matches or no rule was needed. */

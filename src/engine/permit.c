@@ -351,9 +351,11 @@ static void permit_renew_subscriptions(struct session *s)
 }
 
 /* A list of topics that is half done begins anew: no frame is handled by two sets of rules, and who
- * is subscribed already is not harmed. */
+ * is subscribed already is not harmed. Its subscriptions, which may be very many, are looked at
+ * only where the rule for them has changed; the old rules are there until all is done. */
 static void permit_renew_session(struct session *s)
 {
+        const struct access_rule *before = s->rule;
         struct refusal why;
 
         permit_forget(s);
@@ -362,7 +364,7 @@ static void permit_renew_session(struct session *s)
                 return;
         if (!permit_name(s, &why))
                 session_drain_for(s, ENGINE_EVENT_GONE, &why);
-        else if (s->rule)
+        else if (s->rule && !access_rules_subscribe_alike(before, s->rule))
                 permit_renew_subscriptions(s);
 }
 

@@ -346,6 +346,45 @@ static void test_frames_are_taken_from_masks_and_always_from_the_broker(void **s
         access_rules_unref(rules);
 }
 
+static const struct access_rule *subscribing(struct maker *m, const char *name, const char *first,
+                                             const char *second)
+{
+        section(m, name);
+        mask(m, ACCESS_SUBSCRIBE_TO, first);
+        if (second)
+                mask(m, ACCESS_SUBSCRIBE_TO, second);
+        return m->section;
+}
+
+static void test_rules_with_the_same_masks_allow_the_same_subscriptions(void **state)
+{
+        const struct access_rule *a, *same, *narrower, *wider, *fewer, *silent;
+        struct access_rules *rules;
+        struct maker m;
+
+        begin(&m);
+        a = subscribing(&m, "a", "t/+", "u");
+        mask(&m, ACCESS_PUBLISH_TO, "x");
+        same = subscribing(&m, "b", "u", "t/+");
+        narrower = subscribing(&m, "c", "u", "t/x");
+        wider = subscribing(&m, "d", "u", "t/#");
+        fewer = subscribing(&m, "e", "u", NULL);
+        section(&m, "f");
+        silent = m.section;
+        rules = end(&m);
+        assert_true(access_rules_subscribe_alike(a, a));
+        assert_true(access_rules_subscribe_alike(a, same));
+        assert_false(access_rules_subscribe_alike(a, narrower));
+        assert_false(access_rules_subscribe_alike(a, wider));
+        assert_false(access_rules_subscribe_alike(a, fewer));
+        assert_false(access_rules_subscribe_alike(silent, a));
+        assert_true(access_rules_subscribe_alike(silent, access_rules_find(rules, "z", 1)));
+        assert_true(access_rules_subscribe_alike(NULL, NULL));
+        assert_false(access_rules_subscribe_alike(NULL, silent));
+        assert_false(access_rules_subscribe_alike(silent, NULL));
+        access_rules_unref(rules);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -365,6 +404,7 @@ int main(void)
                 cmocka_unit_test(test_publications_match_a_mask_but_never_the_brokers_topics),
                 cmocka_unit_test(test_the_brokers_warnings_need_no_rule),
                 cmocka_unit_test(test_frames_are_taken_from_masks_and_always_from_the_broker),
+                cmocka_unit_test(test_rules_with_the_same_masks_allow_the_same_subscriptions),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
