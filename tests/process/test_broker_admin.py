@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator calls of `.broker`: what it answers, who may, and what the log says of it."""
 import os
+import shutil
 import socket
 import struct
 import time
 
-from bus import MESSAGE, OK, SUBSCRIBE, TestCase, main
+from bus import BUSRTD, MESSAGE, OK, SUBSCRIBE, TestCase, main
 from calls import Caller, Error, mp
 
 DENIED, NOT_FOUND, BUSY, REFUSED, BAD_PARAMS = -32121, -32001, -32118, -32116, -32602
@@ -278,8 +279,10 @@ class BrokerAdmin(TestCase):
             self.skipTest('only root can start it as another user')
         directory = self.directory()
         os.chown(directory, STRANGER, STRANGER)
+        program = shutil.copy(BUSRTD, directory)  # where that user may come
         self.addCleanup(os.umask, os.umask(0))  # so that it may write to the notifications' socket
-        broker = self.broker('-B', 'bus.sock', directory=directory, user=STRANGER, group=STRANGER, extra_groups=[])
+        broker = self.broker('-B', 'bus.sock', directory=directory, program=program, user=STRANGER, group=STRANGER,
+                             extra_groups=[])
         own = Caller(connection_of(STRANGER, broker.path()), 'own')
         self.addCleanup(own.close)
         self.assertEqual(own.call('log.level'), {'level': 'info'})
