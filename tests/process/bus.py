@@ -225,6 +225,15 @@ def connect(where):
     return s
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(('::1', 0))
+        return True
+    except OSError:
+        return False
+
+
 def ask_for(s, name):
     """What the broker answers on that new connection to whoever asks for that name: the code."""
     name = name if isinstance(name, bytes) else name.encode()

@@ -2,22 +2,12 @@
 """Access rules in a file of the test's own, and a broker that has them."""
 import os
 import signal
-import socket
 
-from bus import TestCase, ask_for, connect
+from bus import TestCase, ask_for, connect, has_ipv6
 
 DENIED = 0x79
 PUBLISH_FOR, EXCLUDE = 0x06, 0x04
 ME = os.getuid()
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(('::1', 0))
-        return True
-    except OSError:
-        return False
 
 
 def answer(where, name):

@@ -9,8 +9,8 @@ import re
 import signal
 import time
 
-from bus import BROADCAST, MESSAGE, NOBODY, OK, PUBLICATION, PUBLISH, SUBSCRIBE, as_user, main, run
-from rules import DENIED, EXCLUDE, ME, PUBLISH_FOR, RulesCase, answer, has_ipv6
+from bus import BROADCAST, MESSAGE, NOBODY, OK, PUBLICATION, PUBLISH, SUBSCRIBE, as_user, has_ipv6, main, run
+from rules import DENIED, EXCLUDE, ME, PUBLISH_FOR, RulesCase, answer
 
 IS_ROOT = ME == 0
 GROUP, MORE = 23456, 23457  # of nobody who is here

@@ -6,20 +6,11 @@ import socket
 import stat
 import subprocess
 
-from bus import BUSRTD, MESSAGE, OK, TestCase, connect, main, run
+from bus import BUSRTD, MESSAGE, OK, TestCase, connect, has_ipv6, main, run
 
 
 def port_of(broker, host=r'127\.0\.0\.1'):
     return int(broker.log.wait_for(rf'listening on \[?{host}\]?:(\d+)').group(1))
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(('::1', 0))
-        return True
-    except OSError:
-        return False
 
 
 class Listen(TestCase):
