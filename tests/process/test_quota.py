@@ -30,6 +30,10 @@ class Quota(TestCase):
         except ConnectionError:
             return False
 
+    def is_let_in(self):
+        with self.connect() as s:
+            return self.is_greeted(s)
+
     def code_of(self, name):
         s = self.connect()
         try:
@@ -58,7 +62,7 @@ class Quota(TestCase):
         self.assertLessEqual(broker.log.drain().count('refused: it has too many'), 20)
         waiting[0].sendall(GREETING + b'\1\0a')
         self.assertEqual(waiting[0].recv(1) + waiting[0].recv(1), b'\1\1')
-        self.retried(lambda: self.is_greeted(self.connect()))
+        self.retried(self.is_let_in)
         with self.connected(broker, 'own', broker.path()) as own:  # nobody else is concerned
             self.assertEqual(own.acked(MESSAGE, b'a\0x'), OK)
 
@@ -72,7 +76,7 @@ class Quota(TestCase):
         self.assertIn(greeted, range(5, 5 + int(time.monotonic() - begin) + 2))
         broker.log.wait_for(f'connection of {self.who} on [^ ]+ refused: it has too many connections per second '
                             r'\(ConnectionRatePerUser\)')
-        self.retried(lambda: self.is_greeted(self.connect()))
+        self.retried(self.is_let_in)
 
     def test_names(self):
         broker = self.start('--max-names-per-user', '2')
