@@ -47,7 +47,8 @@ static void slot_fill(struct topic_cache_slot *slot, uint64_t version, const cha
         slot->topic_len = (uint8_t)len;
         slot->n_found = (uint8_t)set->n_found;
         memcpy(slot->topic, topic, len);
-        memcpy(slot->found, set->found, set->n_found * sizeof(*set->found));
+        if (set->n_found > 0) /* a set that never found anybody has no memory */
+                memcpy(slot->found, set->found, set->n_found * sizeof(*set->found));
 }
 
 static struct topic_cache_slot *find_slot(struct topic_cache *cache, const char *topic, size_t len)

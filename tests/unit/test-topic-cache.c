@@ -90,7 +90,7 @@ static void change_something(struct world *w)
         size_t len = make_topic(random_below(N_TOPICS), mask);
 
         if (len > 2 && random_below(2) == 0) {
-                len = random_below(2) ? 1 : len - len % 5;
+                len = len < 5 || random_below(2) ? 1 : len - len % 5;
                 mask[len - 1] = '#';
         }
         switch (random_below(10)) {
