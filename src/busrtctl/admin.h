@@ -161,7 +161,7 @@ int admin_set_log_level(struct admin *admin, const char *level);
 struct admin_event {
         uint64_t time;    /* microseconds, CLOCK_REALTIME */
         const char *what; /* connected, gone, refused, bad-frame, struck, dropped, timeout,
-                             takeover, memory, resync, shutdown */
+                             takeover, memory, denied, resync, shutdown */
         uint64_t id;      /* 0 where the way does not tell */
         const char *client;
         const char *detail; /* "" */

@@ -18,10 +18,8 @@ static const char help[] =
         "\n"
         "Options:\n"
         "  -e, --event WHAT   only this: connected, gone, refused, bad-frame, struck, dropped,\n"
-        "                     timeout, takeover, memory, resync or shutdown; may be repeated, or "
-        "be "
-        "a\n"
-        "                     list with commas\n"
+        "                     timeout, takeover, memory, denied, resync or shutdown; may be\n"
+        "                     repeated, or be a list with commas\n"
         "  -c, --count N      end after N\n"
         "      --utc          times are UTC, else local\n"
         "      --json         one object per line, with times in UTC\n"
@@ -38,12 +36,12 @@ static const struct {
         const char *name, *color;
         bool everybodys; /* of no client alone: no pattern hides it */
 } events[] = {
-        {"connected", ANSI_GREEN},     {"gone", ANSI_DIM},
-        {"refused", ANSI_YELLOW},      {"bad-frame", ANSI_RED},
-        {"struck", ANSI_RED},          {"dropped", ANSI_YELLOW},
-        {"timeout", ANSI_YELLOW},      {"takeover", ANSI_YELLOW},
-        {"memory", ANSI_RED},          {"resync", ANSI_MAGENTA, true},
-        {"shutdown", ANSI_BOLD, true},
+        {"connected", ANSI_GREEN},      {"gone", ANSI_DIM},
+        {"refused", ANSI_YELLOW},       {"bad-frame", ANSI_RED},
+        {"struck", ANSI_RED},           {"dropped", ANSI_YELLOW},
+        {"timeout", ANSI_YELLOW},       {"takeover", ANSI_YELLOW},
+        {"memory", ANSI_RED},           {"denied", ANSI_YELLOW},
+        {"resync", ANSI_MAGENTA, true}, {"shutdown", ANSI_BOLD, true},
 };
 
 struct monitor {

@@ -321,8 +321,16 @@ static const char *const event_words[] = {
         [ENGINE_EVENT_REFUSED] = "refused", [ENGINE_EVENT_BAD_FRAME] = "bad-frame",
         [ENGINE_EVENT_STRUCK] = "struck",   [ENGINE_EVENT_DROPPED] = "dropped",
         [ENGINE_EVENT_TIMEOUT] = "timeout", [ENGINE_EVENT_TAKEOVER] = "takeover",
-        [ENGINE_EVENT_MEMORY] = "memory",
+        [ENGINE_EVENT_MEMORY] = "memory",   [ENGINE_EVENT_DENIED] = "denied",
 };
+
+/* Topics of others are not for everybody. */
+static const char *event_reason(const struct engine_event *event)
+{
+        return event->type == ENGINE_EVENT_DENIED
+                       ? "by access rules: the journal says what, and which"
+                       : event->detail;
+}
 
 static void add_change(struct bus_signals_tick *tick, const struct engine_event *event, bool added)
 {
@@ -350,7 +358,7 @@ static void add_event(struct bus_signals_tick *tick, const struct engine_event *
         e->what = event_words[event->type];
         e->id = event->id;
         (void)text_utf8(event->name, e->name, sizeof(e->name));
-        (void)text_utf8(event->detail, e->detail, sizeof(e->detail));
+        (void)text_utf8(event_reason(event), e->detail, sizeof(e->detail));
         tick->n_events++;
 }
 

@@ -6,7 +6,7 @@ import socket
 import time
 from xml.etree import ElementTree
 
-from bus import Client, DEADLINE, EXCLUDE, GREETING, MESSAGE, OK, SUBSCRIBE, connect, main
+from bus import Client, DEADLINE, EXCLUDE, GREETING, MESSAGE, OK, PUBLISH, SUBSCRIBE, connect, main
 from dbus import CLIENT, DBusCase, LOG_CONTROL, LOG_PATH, MANAGER, NAME, PATH, SOURCE
 
 NOBODY = 0xffffffff
@@ -267,6 +267,18 @@ class Telling(DBusCase):
         client.socket.sendall(b'\0' * 9 * 3 + b'\xff' * 900)
         subscriber.wait_for('event bad-frame c: ')
         subscriber.wait_for(r'removed \d+ c\n')
+
+    def test_what_rules_deny_is_told_without_the_topic(self):
+        directory = self.directory()
+        os.mkdir(directory + '/b.conf.access.d')
+        for name, text in (('b.conf', '[Bus]\n'), ('b.conf.access.d/a.conf', f'[*]\nAllowUsers={os.getuid()}\nPublishTo=a\n')):
+            with open(os.path.join(directory, name), 'w', encoding='ascii') as file:
+                file.write(text)
+        broker = self.managed('--config', directory + '/b.conf')
+        subscriber = self.subscriber()
+        self.assertEqual(self.connected(broker, 'c').acked(PUBLISH, b'secret/topic\0x'), 0x79)
+        subscriber.wait_for('event denied c: by access rules')
+        self.assertNotIn('secret', subscriber.out.drain())
 
     def test_a_name_that_is_no_text_is_told(self):
         broker = self.managed()
