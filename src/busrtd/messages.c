@@ -549,7 +549,7 @@ void message_worker_stalled(struct log_record *ret, uint64_t since)
         char duration[TEXT_NUMBER_MAX];
 
         say(ret, LOG_CRIT, ID_WORKER_STALLED,
-            "the worker has stood still for %s: the watchdog is not fed any more",
+            "a worker has stood still for %s: the watchdog is not fed any more",
             text_duration(since, duration));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four looks in an interval: each asks the worker for a pass, and the next finds out whether it was
- * made.
+ * Four looks in an interval: each asks every worker for a pass, and the next finds out whether all
+ * were made.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,8 +25,7 @@ struct watchdog {
         sd_event_source *timer;
         uint64_t interval; /* nanoseconds */
         uint64_t period;   /* from look to look */
-        uint64_t passes;   /* of the worker, at the last look */
-        uint64_t moved_at; /* when they were last seen to have moved */
+        uint64_t moved_at; /* when all workers were last seen to have moved */
         bool stalled;      /* that was told */
 };
 
@@ -34,14 +33,6 @@ struct watchdog {
 static uint64_t round_up(uint64_t nsec)
 {
         return (nsec + ROUNDED_TO - 1) / ROUNDED_TO * ROUNDED_TO;
-}
-
-static uint64_t count_passes(const struct watchdog *w)
-{
-        struct engine_counters counters;
-
-        engine_get_counters(w->engine, &counters);
-        return counters.passes;
 }
 
 static void tell_stalled(struct watchdog *w, uint64_t since)
@@ -52,7 +43,7 @@ static void tell_stalled(struct watchdog *w, uint64_t since)
         w->stalled = true;
         message_worker_stalled(&record, since);
         report_record(w->report, &record);
-        (void)snprintf(text, sizeof(text), "The worker has stood still for %s",
+        (void)snprintf(text, sizeof(text), "A worker has stood still for %s",
                        text_duration(since, duration));
         status_line_override(w->status_line, text);
 }
@@ -69,18 +60,16 @@ static void tell_resumed(struct watchdog *w, uint64_t since)
 
 static void look(struct watchdog *w)
 {
-        uint64_t passes = count_passes(w), now = clock_nsec(CLOCK_MONOTONIC),
-                 since = round_up(now - w->moved_at);
+        uint64_t now = clock_nsec(CLOCK_MONOTONIC), since = round_up(now - w->moved_at);
 
-        if (passes != w->passes) {
-                w->passes = passes;
+        if (engine_has_answered(w->engine)) {
                 w->moved_at = now;
                 notify_tell_lightly(w->notify, "WATCHDOG=1");
                 if (w->stalled)
                         tell_resumed(w, since);
         } else if (!w->stalled && since >= w->interval / 2)
                 tell_stalled(w, since);
-        (void)engine_ping(w->engine);
+        engine_ping(w->engine);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -112,9 +101,8 @@ int watchdog_new(sd_event *loop, struct engine *engine, struct report *report,
         w->status_line = status_line;
         w->interval = usec * NSEC_PER_USEC;
         w->period = MAX(w->interval / LOOKS_PER_INTERVAL, PERIOD_MIN);
-        w->passes = count_passes(w);
         w->moved_at = clock_nsec(CLOCK_MONOTONIC);
-        (void)engine_ping(engine);
+        engine_ping(engine);
         r = sd_event_add_time(loop, &w->timer, CLOCK_MONOTONIC, 0,
                               w->period / LOOKS_PER_INTERVAL / NSEC_PER_USEC, on_timer, w);
         if (r >= 0)

@@ -152,13 +152,13 @@ int buffer_new(struct buffer_pool *pool, struct account *account, size_t capacit
 
 struct buffer *buffer_ref(struct buffer *buffer)
 {
-        __atomic_add_fetch(&buffer->n_refs, 1, __ATOMIC_RELAXED);
+        buffer->n_refs++;
         return buffer;
 }
 
 struct buffer *buffer_unref(struct buffer_pool *pool, struct buffer *buffer)
 {
-        if (!buffer || __atomic_sub_fetch(&buffer->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
+        if (!buffer || --buffer->n_refs > 0)
                 return NULL;
         account_release(pool->accounts, buffer->account, buffer->charged);
         pool_give(pool, buffer);

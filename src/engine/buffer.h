@@ -3,7 +3,7 @@
  * The one buffer type: memory for bytes on their way, counted, and charged to the account of
  * whoever sent them.
  *
- * Sizes are powers of two. What is given back is kept by the worker's pool for the next to ask, the
+ * Sizes are powers of two. What is given back is kept by the pool for the next to ask, the
  * warmest first; what was not needed for a whole tick goes back to the system, and what would
  * exceed the limit of all accounts together with what is held goes at once. So a busy worker
  * neither calls malloc nor holds more than its last second needed, and no session holds a buffer
@@ -25,7 +25,7 @@ struct buffer {
         struct account *account;
         size_t capacity; /* of data */
         size_t charged;
-        unsigned n_refs; /* atomic: workers may share a frame */
+        unsigned n_refs;
         unsigned size_class;
         uint8_t data[];
 };

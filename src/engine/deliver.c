@@ -60,7 +60,7 @@ void outgoing_init(struct outgoing *f, struct buffer *body)
 
 void outgoing_done(struct outgoing *f)
 {
-        f->shared = buffer_unref(&f->sender->worker->pool, f->shared);
+        f->shared = buffer_unref(&f->sender->engine->pool, f->shared);
 }
 
 static int outgoing_share(struct outgoing *f)
@@ -70,7 +70,7 @@ static int outgoing_share(struct outgoing *f)
 
         if (f->shared)
                 return 0;
-        r = buffer_new(&sender->worker->pool, sender->account, f->size, SIZE_MAX, &f->shared);
+        r = buffer_new(&sender->engine->pool, sender->account, f->size, SIZE_MAX, &f->shared);
         if (r < 0)
                 return r;
         f->shared_at = 0;
@@ -80,7 +80,7 @@ static int outgoing_share(struct outgoing *f)
 
 static int outgoing_try(struct outgoing *f, struct session *to)
 {
-        struct buffer_pool *pool = &to->worker->pool;
+        struct buffer_pool *pool = &to->engine->pool;
         uint8_t *room;
         int r;
 
@@ -99,11 +99,11 @@ static int outgoing_try(struct outgoing *f, struct session *to)
 
 bool outgoing_put(struct outgoing *f, struct session *to)
 {
-        struct engine *e = to->worker->engine;
+        struct engine *e = to->engine;
         int r;
 
         while (unlikely((r = outgoing_try(f, to)) < 0)) {
-                if (!memory_relieve(to->worker, f->sender->account, r))
+                if (!memory_relieve(e, f->sender->account, r))
                         return false;
                 if (to->state != SESSION_LIVE)
                         return false;
@@ -133,7 +133,7 @@ static void deliver_one(struct session *from, struct outgoing *f, struct session
 {
         if (to->state != SESSION_LIVE)
                 return;
-        to->worker->budget--;
+        pass_spend(to->engine, 1);
         count_queued(to, f->counted);
         if (to->kind == TRANSPORT_INTERNAL)
                 return;
@@ -145,25 +145,25 @@ static void deliver_one(struct session *from, struct outgoing *f, struct session
 #define SEARCH_FREE 256 /* steps that are part of what any frame costs */
 
 /* A long search takes of the pass what it costs. */
-static void search_done(struct worker *w, size_t n_steps)
+static void search_done(struct engine *e, size_t n_steps)
 {
         if (n_steps > SEARCH_FREE)
-                w->budget -= (int)MIN(n_steps, (size_t)WORKER_BUDGET);
+                pass_spend(e, (int)MIN(n_steps, (size_t)WORKER_BUDGET));
 }
 
 int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
                       const char *mask, size_t mask_len)
 {
-        struct worker *w = f->sender->worker;
-        bool some_are_picky = w->engine->registry.n_picky > 0;
-        int r = name_tree_match(w->engine->registry.name_tree, mask, mask_len, &w->name_set);
+        struct engine *e = f->sender->engine;
+        bool some_are_picky = e->registry.n_picky > 0;
+        int r = name_tree_match(e->registry.name_tree, mask, mask_len, &e->name_set);
 
-        search_done(w, w->name_set.n_steps);
+        search_done(e, e->name_set.n_steps);
         if (r < 0)
                 return r;
         outgoing_init(f, body);
-        for (size_t i = 0; i < w->name_set.n_found; i++) {
-                struct session *to = container_of(w->name_set.found[i], struct session, name_entry);
+        for (size_t i = 0; i < e->name_set.n_found; i++) {
+                struct session *to = container_of(e->name_set.found[i], struct session, name_entry);
 
                 if (unlikely(some_are_picky) && !permit_receive(to, f->sender))
                         continue;
@@ -182,10 +182,10 @@ static bool is_primary_name(const struct session *s, const char *name, size_t le
  */
 static bool is_excluded(struct session *to, const struct outgoing *f)
 {
-        struct worker *w = to->worker;
-        int r = subscription_match_any(to->exclusions, f->topic, f->topic_len, &w->exclusion_set);
+        struct engine *e = to->engine;
+        int r = subscription_match_any(to->exclusions, f->topic, f->topic_len, &e->exclusion_set);
 
-        search_done(w, w->exclusion_set.n_steps);
+        search_done(e, e->exclusion_set.n_steps);
         if (r < 0 && to->state == SESSION_LIVE)
                 pace_count_drop(to, 1);
         return r != 0;
@@ -194,14 +194,14 @@ static bool is_excluded(struct session *to, const struct outgoing *f)
 int deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
                         const char *receiver, size_t receiver_len)
 {
-        struct worker *w = f->sender->worker;
-        bool some_are_picky = w->engine->registry.n_picky > 0;
+        struct engine *e = f->sender->engine;
+        bool some_are_picky = e->registry.n_picky > 0;
         struct subscriber *const *found;
         size_t n;
-        int r = topic_cache_match(&w->topic_cache, w->engine->registry.subscriptions, f->topic,
-                                  f->topic_len, &w->match_set, &found, &n);
+        int r = topic_cache_match(&e->topic_cache, e->registry.subscriptions, f->topic,
+                                  f->topic_len, &e->match_set, &found, &n);
 
-        search_done(w, w->match_set.n_steps);
+        search_done(e, e->match_set.n_steps);
         if (r < 0)
                 return r;
         /* The receiver's name stands where the new header would go. */

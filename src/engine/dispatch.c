@@ -13,7 +13,7 @@ void dispatch_violation(struct session *s, const struct wire_request *request, c
 static bool text_within_limits(const struct session *s, const struct mask_syntax *syntax,
                                const char *text, size_t len)
 {
-        const struct engine_config *config = &s->worker->engine->config;
+        const struct engine_config *config = &s->engine->config;
 
         if (len > config->max_topic_length)
                 return false;
@@ -30,7 +30,7 @@ static int exclusions_need(struct session *s)
 
 static int topic_apply(struct session *s, uint8_t op, const char *topic, size_t len)
 {
-        struct subscription_tree *subscriptions = s->worker->engine->registry.subscriptions;
+        struct subscription_tree *subscriptions = s->engine->registry.subscriptions;
         int r;
 
         switch (op) {
@@ -119,7 +119,7 @@ static struct outgoing outgoing_of(const struct session *s, const struct wire_re
 static enum wire_result find_target(struct session *s, const char *name, size_t len,
                                     struct session **ret)
 {
-        struct registry *r = &s->worker->engine->registry;
+        struct registry *r = &s->engine->registry;
         struct last_target *last = &s->last_target;
 
         if (last->version == r->version && last->len == len && memcmp(last->name, name, len) == 0) {
@@ -152,7 +152,7 @@ static void count_refused(struct engine *e, size_t bytes)
 static void call_service(struct session *s, const struct wire_request *request,
                          const uint8_t *payload, size_t len)
 {
-        struct engine *e = s->worker->engine;
+        struct engine *e = s->engine;
 
         session_ack(s, request, WIRE_OK);
         if (e->service.message && s->state == SESSION_LIVE)
@@ -189,7 +189,7 @@ static enum dispatch_result dispatch_message(struct session *s, const struct wir
 
         if (s->pace.refuse) {
                 s->pace.refuse = false;
-                count_refused(s->worker->engine, len);
+                count_refused(s->engine, len);
                 return message_done(s, request, len, WIRE_NOT_DELIVERED);
         }
         result = find_target(s, b->target, b->target_len, &to);

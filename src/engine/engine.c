@@ -1,10 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's face: made and ended, and requests from other threads handed to the worker. */
+/* The engine's face: made and ended, and requests from other threads handed to the workers. */
 #include <sched.h>
 #include <signal.h>
 
 #include "access/rules.h"
 #include "engine/internal.h"
+
+static int engine_make_workers(struct engine *e)
+{
+        buffer_pool_init(&e->pool, e->accounts);
+        e->workers = calloc(e->config.n_workers, sizeof(*e->workers));
+        e->current = e->workers;
+        if (!e->workers)
+                return -ENOMEM;
+        while (e->n_workers < e->config.n_workers) {
+                int r = worker_init(&e->workers[e->n_workers++], e);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
 
 int engine_new(const struct engine_config *config, struct engine **ret)
 {
@@ -17,12 +33,17 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         e->config = *config;
         access_rules_ref(e->config.access);
         e->events.fd = -1;
-        e->worker.epoll_fd = e->worker.wake_fd = -1;
         e->started_at = clock_nsec(CLOCK_MONOTONIC);
+        e->trim_at = e->now = e->started_at;
+        LIST_INIT(&e->sessions);
+        STAILQ_INIT(&e->leavers);
+        LIST_INIT(&e->free_waits);
+        requests_init(&e->requests);
+        pthread_mutex_init(&e->lock, NULL);
         engine_config_limits(config, &limits);
         r = accounts_new(&limits, &e->accounts);
         if (r == 0)
-                r = worker_init(&e->worker, e);
+                r = engine_make_workers(e);
         if (r == 0)
                 r = registry_init(&e->registry);
         if (r == 0)
@@ -40,12 +61,11 @@ int engine_new(const struct engine_config *config, struct engine **ret)
 /* Nobody is told: the tables and lists that would need it go too. */
 static void engine_kill_all(struct engine *e)
 {
-        struct worker *w = &e->worker;
         struct session *s, *secondary;
 
-        while ((s = LIST_FIRST(&w->sessions))) {
+        while ((s = LIST_FIRST(&e->sessions))) {
                 session_kill(s, ENGINE_EVENT_GONE, NULL);
-                STAILQ_INIT(&w->leavers);
+                STAILQ_INIT(&e->leavers);
                 while ((secondary = LIST_FIRST(&s->secondaries))) {
                         LIST_REMOVE(secondary, secondary_of);
                         secondary->primary = NULL;
@@ -54,6 +74,21 @@ static void engine_kill_all(struct engine *e)
                 LIST_REMOVE(s, link);
                 session_free(s);
         }
+}
+
+static void engine_end_workers(struct engine *e)
+{
+        for (unsigned i = 0; i < e->n_workers; i++)
+                worker_done(&e->workers[i]);
+        free(e->workers);
+        requests_done(&e->requests);
+        pace_trim(e);
+        match_set_done(&e->match_set);
+        match_set_done(&e->exclusion_set);
+        topic_cache_done(&e->topic_cache);
+        name_set_done(&e->name_set);
+        buffer_pool_done(&e->pool);
+        pthread_mutex_destroy(&e->lock);
 }
 
 struct engine *engine_free(struct engine *engine)
@@ -66,24 +101,42 @@ struct engine *engine_free(struct engine *engine)
         broker_done(engine);
         registry_done(&engine->registry);
         event_ring_done(&engine->events);
-        worker_done(&engine->worker);
+        engine_end_workers(engine);
         accounts_free(engine->accounts);
         access_rules_unref(engine->config.access);
         free(engine);
         return NULL;
 }
 
-/* The worker takes no signal: they are the host's. */
+/* Who has been started ends at once. */
+static void engine_join(struct engine *e, unsigned n_started)
+{
+        for (unsigned i = 0; i < n_started; i++)
+                pthread_join(e->workers[i].thread, NULL);
+        e->started = false;
+}
+
+/* The workers take no signal: they are the host's. None goes to work before all are there. */
 int engine_start(struct engine *engine)
 {
         sigset_t all, before;
-        int r;
+        unsigned n = 0;
+        int r = 0;
 
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = pthread_create(&engine->worker.thread, NULL, worker_main, &engine->worker);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_mutex_lock(&engine->lock);
+        while (n < engine->n_workers && r == 0) {
+                r = pthread_create(&engine->workers[n].thread, NULL, worker_main,
+                                   &engine->workers[n]);
+                n += r == 0;
+        }
         engine->started = r == 0;
+        engine->quiet = r != 0;
+        pthread_mutex_unlock(&engine->lock);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r != 0)
+                engine_join(engine, n);
         return -r;
 }
 
@@ -96,14 +149,8 @@ static int engine_post(struct engine *engine, enum request_type type, struct req
                 return ret;
         fields.type = type;
         *r = fields;
-        worker_post(&engine->worker, r);
+        request_post(engine, r);
         return 0;
-}
-
-static void engine_join(struct engine *engine)
-{
-        pthread_join(engine->worker.thread, NULL);
-        engine->started = false;
 }
 
 void engine_stop(struct engine *engine, bool announce)
@@ -111,7 +158,7 @@ void engine_stop(struct engine *engine, bool announce)
         while (engine_post(engine, REQUEST_STOP, (struct request){.announce = announce}) < 0)
                 sched_yield();
         if (engine->started)
-                engine_join(engine);
+                engine_join(engine, engine->n_workers);
 }
 
 int engine_warn(struct engine *engine)
@@ -126,30 +173,31 @@ int engine_quiesce(struct engine *engine)
         if (r < 0)
                 return r;
         if (engine->started)
-                engine_join(engine);
+                engine_join(engine, engine->n_workers);
         else
-                while (!engine->worker.quiet)
+                while (!engine->quiet)
                         engine_process(engine);
         /* Connections that were accepted meanwhile become sessions that can be exported, and who
          * was disconnected meanwhile has left before. */
-        worker_serve_requests(&engine->worker);
-        worker_settle(&engine->worker);
+        requests_serve(engine);
+        for (unsigned i = 0; i < engine->n_workers; i++)
+                worker_settle(&engine->workers[i]);
         return 0;
 }
 
 int engine_fd(const struct engine *engine)
 {
-        return engine->worker.epoll_fd;
+        return engine->workers[0].epoll_fd;
 }
 
 int engine_timeout(struct engine *engine)
 {
-        return worker_timeout(&engine->worker);
+        return worker_timeout(&engine->workers[0]);
 }
 
 int engine_process(struct engine *engine)
 {
-        return worker_pass(&engine->worker, 0);
+        return worker_pass(&engine->workers[0], 0);
 }
 
 int engine_adopt(struct engine *engine, int fd, const struct transport_peer *peer,
@@ -170,7 +218,7 @@ int engine_adopt(struct engine *engine, int fd, const struct transport_peer *pee
                 return r;
         }
         request->session = s;
-        worker_post(&engine->worker, request);
+        request_post(engine, request);
         return 0;
 }
 
@@ -179,10 +227,26 @@ int engine_disconnect(struct engine *engine, uint64_t id)
         return engine_post(engine, REQUEST_DISCONNECT, (struct request){.id = id});
 }
 
-int engine_ping(struct engine *engine)
+void engine_wake_all(struct engine *e)
 {
-        worker_wake(&engine->worker);
-        return 0;
+        for (unsigned i = 0; i < e->n_workers; i++)
+                worker_wake(&e->workers[i]);
+}
+
+void engine_ping(struct engine *engine)
+{
+        __atomic_add_fetch(&engine->pings, 1, __ATOMIC_RELAXED);
+        engine_wake_all(engine);
+}
+
+bool engine_has_answered(const struct engine *engine)
+{
+        uint64_t pings = __atomic_load_n(&engine->pings, __ATOMIC_RELAXED);
+
+        for (unsigned i = 0; i < engine->n_workers; i++)
+                if (__atomic_load_n(&engine->workers[i].pings_seen, __ATOMIC_RELAXED) != pings)
+                        return false;
+        return true;
 }
 
 int engine_configure(struct engine *engine, const struct engine_config *config)
@@ -219,7 +283,7 @@ int engine_send(struct engine *engine, enum engine_send_kind kind, const char *t
         if (r < 0)
                 return r;
         request->kind = kind;
-        worker_post(&engine->worker, request);
+        request_post(engine, request);
         return 0;
 }
 
@@ -233,7 +297,7 @@ int engine_reply_later(struct engine *engine, uint64_t id, const void *head, siz
                 return r;
         request->id = id;
         request->realtime = realtime;
-        worker_post(&engine->worker, request);
+        request_post(engine, request);
         return 0;
 }
 

@@ -2,11 +2,11 @@
 /*
  * The engine: sessions, queues, pacing and workers, without a listener, a log or a loop of its own.
  *
- * Threads. The functions under "From any thread" hand a request to the session's worker and return
+ * Threads. The functions under "From any thread" hand a request to the workers and return
  * at once; what came of it is told by an event. The functions under "From a service" may only be
  * called inside a callback of struct engine_service, which runs on the worker that handles the
  * caller. Either engine_start() makes a thread per worker, or the embedder runs the one worker on a
- * loop of its own (fd, timeout, process).
+ * loop of its own (fd, timeout, process; n_workers is 1).
  *
  * All return 0 or -errno unless they say otherwise. Times are nanoseconds.
  */
@@ -38,7 +38,10 @@ enum force_register {
 
 #define ENGINE_EXEMPT_MAX 4
 
+#define ENGINE_WORKERS_MAX 64
+
 struct engine_config {
+        size_t n_workers;   /* threads that serve sessions; fixed by engine_new() */
         uint64_t timeout;   /* keep-alive, handshake, body, blocked write */
         uint64_t busy_poll; /* go on looking that long before a worker blocks; 0: block at once */
         uint64_t slow_pace; /* how long a sender waits for a slow receiver before the policy strikes
@@ -111,8 +114,9 @@ int engine_configure(struct engine *engine, const struct engine_config *config);
  * engine_reply() was given later. The bytes are copied. -ENOMEM. */
 int engine_reply_later(struct engine *engine, uint64_t id, const void *head, size_t head_len,
                        const void *body, size_t body_len, bool realtime);
-/* Makes the worker do a pass soon, also when nothing happens: then counters.passes moves. */
-int engine_ping(struct engine *engine);
+/* Makes every worker do a pass soon, also when nothing happens; and have they done one since? */
+void engine_ping(struct engine *engine);
+bool engine_has_answered(const struct engine *engine);
 
 /* Sends as the broker's own client `.broker`, in the order of the calls. target: a name, a mask
  * (broadcast) or a topic. A full receiver's frame is dropped and counted. The bytes are copied. */
@@ -135,7 +139,7 @@ struct engine_counters {
         uint64_t sessions; /* connections now, in handshake too */
         uint64_t clients;  /* registered now */
         uint64_t held;     /* bytes held in queues, unfinished frames and subscriptions now */
-        uint64_t passes;   /* of the workers: proof of progress; never reset */
+        uint64_t passes;   /* of the first worker, which takes requests; never reset */
         uint64_t denied;   /* what access rules did not let clients do */
 };
 void engine_get_counters(struct engine *engine, struct engine_counters *ret);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happened, from the worker to the host: a ring with one writer and one reader. A full ring
- * loses events and says so; it never holds up the bus. */
+/* What happened, from the workers to the host: a ring with one writer at a time, who has the bus,
+ * and one reader. A full ring loses events and says so; it never holds up the bus. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -54,11 +54,11 @@ static void event_fill(struct engine_event *ev, const struct session *s,
 static struct engine_event *event_begin(struct session *s, enum engine_event_type type,
                                         uint64_t n_frames)
 {
-        struct event_ring *ring = &s->worker->engine->events;
+        struct event_ring *ring = &s->engine->events;
         uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
         struct engine_event *ev;
 
-        s->worker->events_pushed = true;
+        s->engine->events_pushed = true;
         if (tail - __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) == ENGINE_EVENT_RING) {
                 __atomic_store_n(&ring->overflowed, true, __ATOMIC_RELEASE);
                 return NULL;
@@ -70,7 +70,7 @@ static struct engine_event *event_begin(struct session *s, enum engine_event_typ
 
 static void event_publish(struct session *s)
 {
-        struct event_ring *ring = &s->worker->engine->events;
+        struct event_ring *ring = &s->engine->events;
 
         __atomic_store_n(&ring->tail, __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) + 1,
                          __ATOMIC_RELEASE);
@@ -138,14 +138,14 @@ void event_push_over(struct session *s, enum engine_event_type type, const struc
         event_publish(s);
 }
 
-void event_flush(struct worker *w)
+void event_flush(struct engine *e)
 {
         static const uint64_t one = 1;
 
-        if (!w->events_pushed)
+        if (!e->events_pushed)
                 return;
-        w->events_pushed = false;
-        (void)!write(w->engine->events.fd, &one, sizeof(one));
+        e->events_pushed = false;
+        (void)!write(e->events.fd, &one, sizeof(one));
 }
 
 int engine_event_fd(const struct engine *engine)

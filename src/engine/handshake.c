@@ -39,8 +39,8 @@ static size_t handshake_greeting(struct session *s, const uint8_t *p, size_t len
 
 static void handshake_registered(struct session *s)
 {
-        struct engine *e = s->worker->engine;
-        uint64_t now = s->worker->now;
+        struct engine *e = s->engine;
+        uint64_t now = s->engine->now;
 
         handshake_answer(s, WIRE_OK);
         s->ping_at = now + e->config.timeout / 2;
@@ -61,7 +61,7 @@ static bool handshake_claim(struct session *s)
 
         if (code == 0) {
                 s->claiming = true;
-                worker_arm(s, s->worker->now + NSEC_PER_MSEC);
+                worker_arm(s, s->engine->now + NSEC_PER_MSEC);
                 return false;
         }
         if (code == WIRE_OK)

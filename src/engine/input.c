@@ -24,7 +24,7 @@ static bool input_wanted(const struct session *s)
  * other; where none is left, the session itself ends. */
 static bool input_retry(struct session *s, int r)
 {
-        if (memory_relieve(s->worker, s->account, r))
+        if (memory_relieve(s->engine, s->account, r))
                 return s->state <= SESSION_LIVE;
         session_kill(s, ENGINE_EVENT_MEMORY, "no memory for what it sent");
         return false;
@@ -41,24 +41,24 @@ static size_t assembly_charge(size_t body_len)
 static bool assembly_reserve(struct session *s, size_t want)
 {
         struct input *in = &s->input;
-        struct worker *w = s->worker;
+        struct engine *e = s->engine;
         size_t whole = INPUT_HEADROOM + (size_t)in->request.length;
         size_t capacity = MIN(whole, INPUT_HEADROOM + MAX(2 * want, (size_t)ASSEMBLY_FIRST));
         int r;
 
-        if (buffer_pool_has(&w->pool, whole))
+        if (buffer_pool_has(&e->pool, whole))
                 capacity = whole;
         for (;;) {
                 if (!in->body)
-                        r = buffer_new(&w->pool, s->account, capacity, assembly_charge(want),
+                        r = buffer_new(&e->pool, s->account, capacity, assembly_charge(want),
                                        &in->body);
                 else if (in->body->capacity < INPUT_HEADROOM + want)
-                        r = buffer_grow(&w->pool, &in->body, INPUT_HEADROOM + in->body_len,
+                        r = buffer_grow(&e->pool, &in->body, INPUT_HEADROOM + in->body_len,
                                         capacity);
                 else
                         r = 0;
                 if (r == 0)
-                        r = buffer_charge(&w->pool, in->body,
+                        r = buffer_charge(&e->pool, in->body,
                                           MIN(assembly_charge(want),
                                               in->body->capacity + sizeof(struct buffer)));
                 if (r == 0)
@@ -89,7 +89,7 @@ static bool assembly_is_whole(const struct input *in)
 
 static void input_frame_done(struct session *s)
 {
-        s->frame_at = s->worker->now;
+        s->frame_at = s->engine->now;
         s->body_since = 0;
         s->last_look = false;
 }
@@ -103,10 +103,10 @@ static bool assembly_finish(struct session *s)
         enum dispatch_result r =
                 dispatch_frame(s, &in->request, body->data + INPUT_HEADROOM, in->body_len, body);
 
-        buffer_unref(&s->worker->pool, body);
+        buffer_unref(&s->engine->pool, body);
         if (r == DISPATCH_WAIT)
                 return false;
-        in->body = buffer_unref(&s->worker->pool, in->body);
+        in->body = buffer_unref(&s->engine->pool, in->body);
         in->assembling = false;
         input_frame_done(s);
         return true;
@@ -117,7 +117,7 @@ static bool header_is_good(struct session *s, const struct wire_request *request
 {
         if (!wire_op_is_known(request->op))
                 dispatch_violation(s, request, "unknown operation");
-        else if (request->length > MIN(s->worker->engine->config.max_frame_size, BODY_MAX))
+        else if (request->length > MIN(s->engine->config.max_frame_size, BODY_MAX))
                 dispatch_violation(s, request, "frame longer than MaxFrameSize");
         else
                 return true;
@@ -145,7 +145,7 @@ static size_t input_frame(struct session *s, uint8_t *p, size_t len)
                 s->input.assembling = true;
                 s->input.request = request;
                 s->input.body_len = 0;
-                s->body_since = s->worker->now;
+                s->body_since = s->engine->now;
                 return WIRE_REQUEST_HEADER_SIZE + assembly_add(s, p + WIRE_REQUEST_HEADER_SIZE,
                                                                len - WIRE_REQUEST_HEADER_SIZE);
         }
@@ -188,7 +188,7 @@ static void input_keep(struct session *s, const uint8_t *p, size_t len)
         struct input *in = &s->input;
         int r;
 
-        while ((r = buffer_new(&s->worker->pool, s->account, len, SIZE_MAX, &in->pending)) < 0)
+        while ((r = buffer_new(&s->engine->pool, s->account, len, SIZE_MAX, &in->pending)) < 0)
                 if (!input_retry(s, r))
                         return;
         memcpy(in->pending->data, p, len);
@@ -209,9 +209,9 @@ static void input_resume(struct session *s)
         pending = buffer_ref(in->pending);
         in->pending_at +=
                 input_consume(s, pending->data + in->pending_at, in->pending_end - in->pending_at);
-        buffer_unref(&s->worker->pool, pending);
+        buffer_unref(&s->engine->pool, pending);
         if (in->pending && in->pending_at == in->pending_end)
-                in->pending = buffer_unref(&s->worker->pool, in->pending);
+                in->pending = buffer_unref(&s->engine->pool, in->pending);
 }
 
 /* The end of the stream, or the connection's error. */
@@ -249,12 +249,34 @@ static size_t input_prepare(struct session *s, struct iovec iov[2], size_t *ret_
         } else if (in->pending) {
                 prefix = in->pending_end - in->pending_at;
                 memcpy(buffer, in->pending->data + in->pending_at, prefix);
-                in->pending = buffer_unref(&s->worker->pool, in->pending);
+                in->pending = buffer_unref(&s->engine->pool, in->pending);
         }
         if (direct < DIRECT_READ_MAX)
                 iov[n++] = (struct iovec){buffer + prefix, WORKER_READ_SIZE};
         *ret_direct = direct;
         *ret_prefix = prefix;
+        return n;
+}
+
+void session_drop_input(struct session *s)
+{
+        struct input *in = &s->input;
+
+        in->body = buffer_unref(&s->engine->pool, in->body);
+        in->pending = buffer_unref(&s->engine->pool, in->pending);
+        in->assembling = false;
+}
+
+/* The session may end meanwhile: where it reads to stays until it has. */
+static ssize_t input_receive(struct session *s, struct iovec *iov, size_t n_iov)
+{
+        ssize_t n;
+
+        s->reading = true;
+        worker_leave_bus(s->worker);
+        n = transport_readv(s->fd, iov, n_iov);
+        worker_enter_bus(s->worker);
+        s->reading = false;
         return n;
 }
 
@@ -268,7 +290,11 @@ static void input_read(struct session *s)
 
         for (size_t i = 0; i < n_iov; i++)
                 want += iov[i].iov_len;
-        n = transport_readv(s->fd, iov, n_iov);
+        n = input_receive(s, iov, n_iov);
+        if (s->state > SESSION_LIVE) {
+                session_drop_input(s);
+                return;
+        }
         if (n <= 0) {
                 if (prefix)
                         input_keep(s, buffer, prefix);
@@ -290,7 +316,7 @@ static void input_read(struct session *s)
 static void input_discard(struct session *s)
 {
         struct iovec iov = {s->worker->read_buffer, WORKER_READ_SIZE};
-        ssize_t n = transport_readv(s->fd, &iov, 1);
+        ssize_t n = input_receive(s, &iov, 1);
 
         if (n > 0)
                 worker_run_later(s);

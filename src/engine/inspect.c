@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking into the engine. Sessions belong to their worker, so whoever else wants to see them sends
- * it a function and waits. The waiter may give up: then the function is not run any more, and
- * whoever lets go last, waiter or worker, frees what both refer to.
+ * Looking into the engine. Sessions belong to the workers, so whoever else wants to see them sends
+ * the first of them a function and waits. The waiter may give up: then the function is not run any
+ * more, and whoever lets go last, waiter or worker, frees what both refer to.
  */
 #include "engine/internal.h"
 
@@ -90,7 +90,7 @@ static int inspection_wait(struct inspection *i, uint64_t timeout)
         return r;
 }
 
-static int inspection_post(struct inspection *i, struct worker *w)
+static int inspection_post(struct inspection *i, struct engine *e)
 {
         struct request *request;
         int r = request_new(REQUEST_INSPECT, 0, &request);
@@ -99,27 +99,34 @@ static int inspection_post(struct inspection *i, struct worker *w)
                 return r;
         i->n_refs++; /* still nobody else's */
         request->inspection = i;
-        worker_post(w, request);
+        request_post(e, request);
         return 0;
+}
+
+static bool is_worker(const struct engine *e)
+{
+        for (unsigned i = 0; i < e->n_workers; i++)
+                if (pthread_equal(pthread_self(), e->workers[i].thread))
+                        return true;
+        return false;
 }
 
 int engine_inspect(struct engine *engine, void (*fn)(struct engine *engine, void *userdata),
                    void *userdata, uint64_t timeout)
 {
-        struct worker *w = &engine->worker;
         struct inspection *i;
         int r;
 
-        if (!engine->started || pthread_equal(pthread_self(), w->thread)) {
+        if (!engine->started || is_worker(engine)) {
                 if (!engine->started)
-                        w->now = clock_nsec(CLOCK_MONOTONIC);
+                        engine->now = clock_nsec(CLOCK_MONOTONIC);
                 fn(engine, userdata);
                 return 0;
         }
         r = inspection_new(fn, userdata, &i);
         if (r < 0)
                 return r;
-        r = inspection_post(i, w);
+        r = inspection_post(i, engine);
         if (r == 0)
                 r = inspection_wait(i, timeout);
         inspection_unref(i);
@@ -314,7 +321,7 @@ void engine_reset_counters(struct engine *engine)
 
         for (size_t i = 0; i < ARRAY_SIZE(counted); i++)
                 __atomic_store_n(counted[i], 0, __ATOMIC_RELAXED);
-        LIST_FOREACH (s, &engine->worker.sessions, link)
+        LIST_FOREACH (s, &engine->sessions, link)
                 session_reset_counters(s);
         session_reset_counters(engine->broker);
 }

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine's own face to its parts: the tables, who is who on the bus, the frame on its way out,
- * events. Tables are plain: a writer must be alone. With one worker it always is, since every write
- * happens on that worker.
+ * events. Tables are plain: whoever touches them has the bus to himself (worker.h).
  */
 #pragma once
 
 #include "basic/clock.h"
 #include "basic/macro.h"
+#include "engine/buffer.h"
 #include "engine/engine.h"
+#include "engine/request.h"
 #include "engine/session.h"
 #include "engine/worker.h"
+#include "route/name-tree.h"
+#include "route/subscription.h"
+#include "route/topic-cache.h"
 
 #define ENGINE_EVENT_RING 512
 
@@ -30,20 +34,49 @@ struct registry {
         size_t n_picky; /* sessions whose rule says from whom frames are taken */
 };
 
+/* For whom most of one account's memory waits, as found lately (memory.c). */
+struct victims {
+        const struct account *account;
+        size_t n, taken;
+        struct {
+                struct session *session;
+                size_t held;
+        } list[64];
+};
+
 struct engine {
-        struct engine_config config; /* the workers' own copy: changed by request */
+        struct engine_config config; /* changed by request */
         struct accounts *accounts;
-        struct registry registry;
-        struct worker worker;
+        uint64_t next_id; /* atomic */
+        uint64_t started_at;
         bool started;
-        struct session *broker; /* `.broker` itself: no fd, never in a list of sessions */
+        struct worker *workers;
+        unsigned n_workers;
+        struct requests requests;
+        struct event_ring events;
         struct engine_service service;
         engine_tap_fn tap;
         void *tap_userdata;
-        struct event_ring events;
-        struct engine_counters counters; /* written by the workers, relaxed */
-        uint64_t next_id;                /* atomic */
-        uint64_t started_at;
+        struct engine_counters counters; /* written by who has the bus, relaxed */
+        uint64_t pings;                  /* atomic: engine_ping() so far */
+
+        pthread_mutex_t lock;   /* the bus: of all sessions, and of all that follows */
+        struct worker *current; /* who has it, or had it last */
+        uint64_t now;           /* of the latest pass */
+        struct registry registry;
+        struct session *broker; /* `.broker` itself: no fd, never in a list of sessions */
+        LIST_HEAD(, session) sessions;
+        STAILQ_HEAD(, session) leavers; /* who is LIVE no more and still in the tables */
+        struct buffer_pool pool;
+        struct match_set match_set, exclusion_set;
+        struct topic_cache topic_cache;
+        struct name_set name_set;
+        struct victims victims;
+        struct wait_list free_waits;
+        uint64_t trim_at;
+        bool events_pushed;
+        bool stopping; /* a worker ends when its last session has ended */
+        bool quiet;    /* quiesced: passes are over */
 };
 
 /* Single-writer counters that other threads may read at any time. */
@@ -65,7 +98,7 @@ static inline void count_refusal(struct engine *e)
 
 static inline void count_queued(struct session *to, size_t bytes)
 {
-        struct engine_counters *c = &to->worker->engine->counters;
+        struct engine_counters *c = &to->engine->counters;
 
         counter_add(&to->counters.w_frames, 1);
         counter_add(&to->counters.w_bytes, bytes);
@@ -75,13 +108,22 @@ static inline void count_queued(struct session *to, size_t bytes)
 
 static inline void count_received(struct session *s, size_t bytes)
 {
-        struct engine_counters *c = &s->worker->engine->counters;
+        struct engine_counters *c = &s->engine->counters;
 
         counter_add(&s->counters.r_frames, 1);
         counter_add(&s->counters.r_bytes, bytes);
         counter_add(&c->r_frames, 1);
         counter_add(&c->r_bytes, bytes);
 }
+
+/* Of what this pass may handle. */
+static inline void pass_spend(struct engine *e, int cost)
+{
+        e->current->budget -= cost;
+}
+
+/* engine.c */
+void engine_wake_all(struct engine *e);
 
 /* config.c */
 void engine_config_limits(const struct engine_config *config, struct account_limits *ret);
@@ -175,7 +217,7 @@ int deliver_publication(struct session *from, struct outgoing *f, struct buffer 
 /* memory.c: what to do when memory was refused with that error: -EDQUOT ends the session that holds
  * most of this account's, -ENOSPC the one that holds most of the largest account's. False: nothing
  * to end, or another error. */
-bool memory_relieve(struct worker *w, struct account *account, int error);
+bool memory_relieve(struct engine *e, struct account *account, int error);
 
 /* broker.c */
 int broker_init(struct engine *e);
@@ -199,10 +241,9 @@ void event_push_over(struct session *s, enum engine_event_type type, const struc
 void event_push_denied(struct session *s, uint64_t n, const struct refusal *why);
 /* A refusal that the session outlives. */
 void event_push_refused(struct session *s, enum engine_cause cause, const char *detail);
-void event_flush(struct worker *w);
+void event_flush(struct engine *e);
 
 /* inspect.c: one visit, on the worker; not if the visitor has gone. */
-struct inspection;
 void inspection_run(struct inspection *i, struct engine *engine);
 struct inspection *inspection_unref(struct inspection *i);
 

@@ -47,13 +47,13 @@ static void victims_insert(struct victims *v, struct session *s, size_t held)
 
 /* Thousands of receivers may have to go in one pass, and looking at all of their queues for each is
  * too dear: one look finds many. */
-static void victims_find(struct worker *w, const struct account *account)
+static void victims_find(struct engine *e, const struct account *account)
 {
-        struct victims *v = &w->victims;
+        struct victims *v = &e->victims;
         struct session *s;
 
         *v = (struct victims){.account = account};
-        LIST_FOREACH (s, &w->sessions, link) {
+        LIST_FOREACH (s, &e->sessions, link) {
                 size_t held;
 
                 if (s->state == SESSION_DEAD || (v->n == ARRAY_SIZE(v->list) &&
@@ -79,12 +79,12 @@ static struct session *victims_next(struct victims *v)
 }
 
 /* Nothing of it waits for anybody: whose subscriptions are most of it? */
-static struct session *memory_largest_subscriber(struct worker *w, const struct account *account)
+static struct session *memory_largest_subscriber(struct engine *e, const struct account *account)
 {
         struct session *s, *largest = NULL;
         size_t most = 0;
 
-        LIST_FOREACH (s, &w->sessions, link)
+        LIST_FOREACH (s, &e->sessions, link)
                 if (s->account == account && s->state != SESSION_DEAD && s->subscribed > most) {
                         most = s->subscribed;
                         largest = s;
@@ -92,20 +92,20 @@ static struct session *memory_largest_subscriber(struct worker *w, const struct 
         return largest;
 }
 
-static struct session *memory_victim(struct worker *w, const struct account *account)
+static struct session *memory_victim(struct engine *e, const struct account *account)
 {
-        struct session *s = w->victims.account == account ? victims_next(&w->victims) : NULL;
+        struct session *s = e->victims.account == account ? victims_next(&e->victims) : NULL;
 
         if (s)
                 return s;
-        victims_find(w, account);
-        s = victims_next(&w->victims);
-        return s ? s : memory_largest_subscriber(w, account);
+        victims_find(e, account);
+        s = victims_next(&e->victims);
+        return s ? s : memory_largest_subscriber(e, account);
 }
 
-bool memory_relieve(struct worker *w, struct account *account, int error)
+bool memory_relieve(struct engine *e, struct account *account, int error)
 {
-        struct accounts *accounts = w->engine->accounts;
+        struct accounts *accounts = e->accounts;
         struct account *largest = NULL;
         struct session *victim;
 
@@ -114,7 +114,7 @@ bool memory_relieve(struct worker *w, struct account *account, int error)
         else if (error == -ENOSPC)
                 largest = accounts_largest(accounts);
 
-        victim = largest ? memory_victim(w, largest) : NULL;
+        victim = largest ? memory_victim(e, largest) : NULL;
         if (largest)
                 account_unref(accounts, largest);
         if (!victim)

@@ -19,7 +19,7 @@ static void put_moment(struct record_writer *rec, const struct session *s, uint6
 {
         record_put_number(rec, at == 0 || at == NSEC_INFINITY
                                        ? at
-                                       : at - s->worker->now + (UINT64_C(1) << 62));
+                                       : at - s->engine->now + (UINT64_C(1) << 62));
 }
 
 static int put_mask(const char *mask, size_t len, void *rec)
@@ -149,7 +149,7 @@ int engine_export(struct engine *engine, engine_export_fn fn, void *userdata)
         struct session *s;
         int r = 0;
 
-        LIST_FOREACH (s, &engine->worker.sessions, link) {
+        LIST_FOREACH (s, &engine->sessions, link) {
                 struct record_writer rec = {0};
 
                 if (s->state == SESSION_DEAD)
@@ -171,7 +171,7 @@ static uint64_t get_moment(struct record_reader *rec, const struct session *s)
 
         if (n == 0 || n == NSEC_INFINITY)
                 return n;
-        at = s->worker->now + n - (UINT64_C(1) << 62);
+        at = s->engine->now + n - (UINT64_C(1) << 62);
         /* Where this process's clock began later than that moment. */
         return at == 0 || at > UINT64_C(1) << 62 ? 1 : at;
 }
@@ -303,7 +303,7 @@ static int get_body(struct record_reader *rec, struct session *s)
             !wire_op_is_known(in->request.op))
                 return -EBADMSG;
         memcpy(in->request.op_id, op_id, id_len);
-        r = buffer_new(&s->worker->pool, s->account, INPUT_HEADROOM + MAX(len, (size_t)1), SIZE_MAX,
+        r = buffer_new(&s->engine->pool, s->account, INPUT_HEADROOM + MAX(len, (size_t)1), SIZE_MAX,
                        &in->body);
         if (r < 0)
                 return r;
@@ -325,7 +325,7 @@ static int get_input(struct record_reader *rec, struct session *s)
         pending = record_get_string(rec, &len);
         if (!pending || len == 0)
                 return pending ? 0 : -EBADMSG;
-        r = buffer_new(&s->worker->pool, s->account, len, SIZE_MAX, &in->pending);
+        r = buffer_new(&s->engine->pool, s->account, len, SIZE_MAX, &in->pending);
         if (r < 0)
                 return r;
         memcpy(in->pending->data, pending, len);
@@ -336,7 +336,7 @@ static int get_input(struct record_reader *rec, struct session *s)
 /* One frame, or what is left of one. */
 static int queue_restore(struct session *s, const uint8_t *p, size_t size, bool raw)
 {
-        struct buffer_pool *pool = &s->worker->pool;
+        struct buffer_pool *pool = &s->engine->pool;
         struct buffer *shared;
         uint8_t *room;
         int r;
@@ -434,7 +434,7 @@ static int get_waits(struct record_reader *rec, struct session *s)
 static int import_register(struct record_reader *rec, struct session *s)
 {
         static const char warn[] = ".broker/warn";
-        struct registry *r = &s->worker->engine->registry;
+        struct registry *r = &s->engine->registry;
         int ret;
 
         if (s->state == SESSION_LIVE) {
@@ -472,18 +472,18 @@ static int import_rest(struct record_reader *rec, struct session *s)
 /* From here on as if it had always been here: the kernel is asked anew what is ready. */
 static void import_start(struct session *s, int fd)
 {
-        struct engine *e = s->worker->engine;
+        struct engine *e = s->engine;
 
         s->fd = fd;
         if (s->exclusions && subscription_tree_is_empty(s->exclusions))
                 s->exclusions = subscription_tree_free(s->exclusions);
-        LIST_INSERT_HEAD(&s->worker->sessions, s, link);
+        LIST_INSERT_HEAD(&e->sessions, s, link);
         s->worker->n_sessions++;
         counter_add(&e->counters.sessions, 1);
         counter_add(&e->counters.clients, s->registered);
         e->next_id = MAX(e->next_id, s->id);
         s->readable = true;
-        worker_watch(s->worker, s);
+        worker_watch(s);
         if (s->state == SESSION_DEAD)
                 return;
         worker_run_later(s);
@@ -498,7 +498,7 @@ int engine_import(struct engine *engine, const void *record, size_t len, int fd)
         struct session *s;
         int r;
 
-        engine->worker.now = clock_nsec(CLOCK_MONOTONIC);
+        engine->now = clock_nsec(CLOCK_MONOTONIC);
         if (record_get_number(&rec) != RECORD_MAGIC || record_get_number(&rec) != RECORD_VERSION)
                 return -EBADMSG;
         r = get_who(&rec, engine, fd, &s);
@@ -518,7 +518,7 @@ int engine_import(struct engine *engine, const void *record, size_t len, int fd)
 
 static void import_link(struct session *s)
 {
-        struct registry *r = &s->worker->engine->registry;
+        struct registry *r = &s->engine->registry;
 
         if (s->registered && !session_is_primary(s)) {
                 s->primary = registry_find(r, s->name, s->primary_len);
@@ -536,7 +536,7 @@ static void import_link(struct session *s)
                         pace_link(s, to);
         }
         if (s->n_import_waits > 0 && !session_is_paused(s))
-                s->pace.total += s->worker->now - s->pace.since;
+                s->pace.total += s->engine->now - s->pace.since;
         free(s->import_waits);
         s->import_waits = NULL;
         s->n_import_waits = 0;
@@ -546,7 +546,7 @@ int engine_import_done(struct engine *engine)
 {
         struct session *s;
 
-        LIST_FOREACH (s, &engine->worker.sessions, link)
+        LIST_FOREACH (s, &engine->sessions, link)
                 import_link(s);
         permit_renew(engine);
         return 0;

@@ -18,9 +18,9 @@ static void ledger_advance(struct pace *p, uint64_t now)
 
 static uint64_t ledger_left(struct session *s)
 {
-        uint64_t used = 0, max = s->worker->engine->config.slow_pace;
+        uint64_t used = 0, max = s->engine->config.slow_pace;
 
-        ledger_advance(&s->pace, s->worker->now);
+        ledger_advance(&s->pace, s->engine->now);
         for (size_t i = 0; i < ARRAY_SIZE(s->pace.ledger); i++)
                 used += s->pace.ledger[i];
         return used >= max ? 0 : max - used;
@@ -28,7 +28,7 @@ static uint64_t ledger_left(struct session *s)
 
 static void ledger_add(struct session *s, uint64_t nsec)
 {
-        ledger_advance(&s->pace, s->worker->now);
+        ledger_advance(&s->pace, s->engine->now);
         s->pace.ledger[s->pace.ledger_slot % ARRAY_SIZE(s->pace.ledger)] +=
                 (uint32_t)MIN(nsec, NSEC_PER_SEC);
 }
@@ -37,7 +37,7 @@ static void ledger_add(struct session *s, uint64_t nsec)
 
 static void pause_begin(struct session *s, bool kept)
 {
-        s->pace.since = s->worker->now;
+        s->pace.since = s->engine->now;
         s->pace.deadline = NSEC_INFINITY;
         s->pace.budgeted = false;
         s->pace.kept = kept;
@@ -58,14 +58,14 @@ static void pause_limit(struct session *s, uint64_t length, bool budgeted)
 static void pause_charge(struct session *s)
 {
         if (s->pace.budgeted)
-                ledger_add(s, s->worker->now - s->pace.since);
+                ledger_add(s, s->engine->now - s->pace.since);
         s->pace.budgeted = false;
 }
 
 /* The clocks of the peer's duties stood still meanwhile. */
 static void pause_end(struct session *s)
 {
-        uint64_t now = s->worker->now;
+        uint64_t now = s->engine->now;
 
         pause_charge(s);
         s->pace.total += now - s->pace.since;
@@ -77,7 +77,7 @@ static void pause_end(struct session *s)
 
 uint64_t pace_total(const struct session *s)
 {
-        return s->pace.total + (session_is_paused(s) ? s->worker->now - s->pace.since : 0);
+        return s->pace.total + (session_is_paused(s) ? s->engine->now - s->pace.since : 0);
 }
 
 /* May lie below zero until a pause under way has ended: what it has lasted so far is taken off. */
@@ -89,8 +89,8 @@ void pace_reset_total(struct session *s)
 /* Without memory for it there is no pause. */
 bool pace_link(struct session *from, struct session *to)
 {
-        struct worker *w = from->worker;
-        struct wait *wait = LIST_FIRST(&w->free_waits);
+        struct engine *e = from->engine;
+        struct wait *wait = LIST_FIRST(&e->free_waits);
 
         if (from->state != SESSION_LIVE || to->state != SESSION_LIVE)
                 return false;
@@ -125,7 +125,7 @@ static void wait_remove(struct wait *wait)
 {
         LIST_REMOVE(wait, of_sender);
         LIST_REMOVE(wait, of_receiver);
-        LIST_INSERT_HEAD(&wait->sender->worker->free_waits, wait, of_sender);
+        LIST_INSERT_HEAD(&wait->sender->engine->free_waits, wait, of_sender);
 }
 
 static void pace_wake_waiters(struct session *to)
@@ -150,11 +150,11 @@ void pace_forget(struct session *s)
         pace_wake_waiters(s);
 }
 
-void pace_trim(struct worker *w)
+void pace_trim(struct engine *e)
 {
         struct wait *wait;
 
-        while ((wait = LIST_FIRST(&w->free_waits))) {
+        while ((wait = LIST_FIRST(&e->free_waits))) {
                 LIST_REMOVE(wait, of_sender);
                 free(wait);
         }
@@ -164,7 +164,7 @@ void pace_trim(struct worker *w)
 
 void pace_grown(struct session *to)
 {
-        const struct engine_config *config = &to->worker->engine->config;
+        const struct engine_config *config = &to->engine->config;
 
         if (to->queue.n_frames >= config->queue_frames || to->queue.n_bytes >= config->queue_bytes)
                 to->queue_full = true;
@@ -176,7 +176,7 @@ void pace_grown(struct session *to)
 
 void pace_shrunk(struct session *to)
 {
-        const struct engine_config *config = &to->worker->engine->config;
+        const struct engine_config *config = &to->engine->config;
 
         if (!to->queue_full)
                 return;
@@ -191,7 +191,7 @@ void pace_shrunk(struct session *to)
 
 void pace_configured(struct session *s, const struct engine_config *before)
 {
-        const struct engine_config *config = &s->worker->engine->config;
+        const struct engine_config *config = &s->engine->config;
         struct pace *p = &s->pace;
 
         if (config->slow_policy != before->slow_policy)
@@ -200,7 +200,7 @@ void pace_configured(struct session *s, const struct engine_config *before)
                 pace_grown(s);
         pace_shrunk(s);
         if (session_is_paused(s) && p->deadline != NSEC_INFINITY)
-                p->deadline = MIN(p->deadline, s->worker->now + config->slow_pace);
+                p->deadline = MIN(p->deadline, s->engine->now + config->slow_pace);
 }
 
 /* A queue that only waits for the end of the pass is written now. */
@@ -209,7 +209,7 @@ static bool pace_is_full(struct session *to)
         if (likely(!to->queue_full))
                 return false;
         if (!to->write_blocked)
-                session_write(to);
+                session_write_now(to);
         return to->queue_full && to->state == SESSION_LIVE;
 }
 
@@ -218,15 +218,15 @@ static bool pace_is_full(struct session *to)
 void pace_count_drop(struct session *to, uint64_t n)
 {
         counter_add(&to->counters.dropped, n);
-        counter_add(&to->worker->engine->counters.dropped, n);
+        counter_add(&to->engine->counters.dropped, n);
         to->slow_dropped += n;
-        worker_arm(to, MAX(to->slow_reported_at + NSEC_PER_SEC, to->worker->now));
+        worker_arm(to, MAX(to->slow_reported_at + NSEC_PER_SEC, to->engine->now));
 }
 
 static void pace_drop_oldest(struct session *to)
 {
-        const struct engine_config *config = &to->worker->engine->config;
-        size_t n = queue_drop_oldest(&to->queue, &to->worker->pool, config->queue_frames - 1,
+        const struct engine_config *config = &to->engine->config;
+        size_t n = queue_drop_oldest(&to->queue, &to->engine->pool, config->queue_frames - 1,
                                      config->queue_bytes);
 
         if (n)
@@ -237,7 +237,7 @@ static void pace_drop_oldest(struct session *to)
  * room. */
 static void pace_strike(struct session *to)
 {
-        struct engine *e = to->worker->engine;
+        struct engine *e = to->engine;
 
         counter_add(&e->counters.struck, 1);
         PROBE_STRUCK(to, e->config.slow_policy);
@@ -258,7 +258,7 @@ static enum pace_verdict pace_after_strike(struct session *to)
 {
         if (to->state != SESSION_LIVE)
                 return PACE_REFUSE;
-        if (to->worker->engine->config.slow_policy == SLOW_DROP_OLDEST) {
+        if (to->engine->config.slow_policy == SLOW_DROP_OLDEST) {
                 pace_drop_oldest(to);
                 return PACE_PUT;
         }
@@ -284,7 +284,7 @@ enum pace_verdict pace_message(struct session *from, struct session *to)
                 return wait_add(from, to, NSEC_INFINITY, false, true) ? PACE_WAIT : PACE_REFUSE;
         if (to->striking)
                 return pace_after_strike(to);
-        length = stranger ? ledger_left(from) : from->worker->engine->config.slow_pace;
+        length = stranger ? ledger_left(from) : from->engine->config.slow_pace;
         if (length >= PAUSE_MIN && wait_add(from, to, length, stranger, true))
                 return PACE_WAIT;
         pace_strike(to);
@@ -293,7 +293,7 @@ enum pace_verdict pace_message(struct session *from, struct session *to)
 
 enum pace_verdict pace_fan_out(struct session *from, struct session *to)
 {
-        const struct engine_config *config = &to->worker->engine->config;
+        const struct engine_config *config = &to->engine->config;
         uint64_t left;
 
         if (likely(!pace_is_full(to)))
@@ -327,7 +327,7 @@ void pace_expired(struct session *from)
                         continue;
                 /* A message that waited is refused; under a drop policy it is tried again and
                  * dropped there. */
-                if (from->pace.kept && from->worker->engine->config.slow_policy == SLOW_DISCONNECT)
+                if (from->pace.kept && from->engine->config.slow_policy == SLOW_DISCONNECT)
                         from->pace.refuse = true;
                 pace_strike(wait->receiver);
         }

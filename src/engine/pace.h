@@ -13,7 +13,7 @@
 
 struct engine_config;
 struct session;
-struct worker;
+struct engine;
 
 /* One sender waits for one receiver; both are linked, so either can go. */
 struct wait {
@@ -73,4 +73,4 @@ void pace_count_drop(struct session *to, uint64_t n);
  * along. */
 bool pace_link(struct session *from, struct session *to);
 /* Frees the pool of wait objects. */
-void pace_trim(struct worker *w);
+void pace_trim(struct engine *e);

@@ -100,7 +100,7 @@ static void permits_free(struct session *s)
 {
         if (!s->permits)
                 return;
-        account_release(s->worker->engine->accounts, s->account, permits_size(s->permits->n_sets));
+        account_release(s->engine->accounts, s->account, permits_size(s->permits->n_sets));
         free(s->permits);
         s->permits = NULL;
 }
@@ -108,7 +108,7 @@ static void permits_free(struct session *s)
 /* What was remembered before is learned again. Without memory, all stays as it was. */
 static void permits_resize(struct session *s, size_t n_sets)
 {
-        struct accounts *accounts = s->worker->engine->accounts;
+        struct accounts *accounts = s->engine->accounts;
         size_t size = permits_size(n_sets);
         struct permits *more;
 
@@ -174,7 +174,7 @@ static struct refusal refusal_of(const struct verdict *v)
 
 bool permit_name(struct session *s, struct refusal *ret)
 {
-        const struct access_rules *rules = s->worker->engine->config.access;
+        const struct access_rules *rules = s->engine->config.access;
         struct access_peer peer = {
                 .kind = peer_kind(&s->peer), .uid = s->peer.uid, .gid = s->peer.gid};
         _cleanup_free_ gid_t *groups = NULL;
@@ -198,7 +198,7 @@ bool permit_name(struct session *s, struct refusal *ret)
         }
         s->rule = access_rules_find(rules, s->name, s->name_len);
         s->picky = access_rule_is_picky(s->rule);
-        s->worker->engine->registry.n_picky += s->picky;
+        s->engine->registry.n_picky += s->picky;
         return true;
 }
 
@@ -206,7 +206,7 @@ void permit_forget(struct session *s)
 {
         /* Of a session that never was on its worker the registry hears nothing. */
         if (s->picky)
-                s->worker->engine->registry.n_picky--;
+                s->engine->registry.n_picky--;
         s->picky = false;
         s->rule = NULL;
         permits_free(s);
@@ -222,8 +222,8 @@ static bool permit_deny(struct session *s, const struct verdict *v, const char *
         struct refusal why = refusal_of(v);
         char detail[sizeof(((struct engine_event *)NULL)->detail)];
 
-        counter_add(&s->worker->engine->counters.denied, 1);
-        if (s->denied_told_at && s->worker->now < s->denied_told_at + NSEC_PER_SEC) {
+        counter_add(&s->engine->counters.denied, 1);
+        if (s->denied_told_at && s->engine->now < s->denied_told_at + NSEC_PER_SEC) {
                 s->denied_untold++;
                 worker_arm(s, s->denied_told_at + NSEC_PER_SEC);
                 return false;
@@ -232,7 +232,7 @@ static bool permit_deny(struct session *s, const struct verdict *v, const char *
                        (int)MIN(len, (size_t)SHOWN_MAX), text, len > SHOWN_MAX ? "..." : "");
         why.reason = detail;
         why.cause = ENGINE_CAUSE_NONE;
-        s->denied_told_at = s->worker->now;
+        s->denied_told_at = s->engine->now;
         event_push_denied(s, 1, &why);
         return false;
 }
@@ -247,7 +247,7 @@ void permit_tell_denied(struct session *s)
                        s->denied_untold);
         event_push_denied(s, s->denied_untold, &(struct refusal){.reason = detail});
         s->denied_untold = 0;
-        s->denied_told_at = s->worker->now;
+        s->denied_told_at = s->engine->now;
 }
 
 /* --- Questions --- */
@@ -256,22 +256,22 @@ void permit_tell_denied(struct session *s)
 #define MASK_COST (2 * WORKER_FRAME_COST)
 
 /* A rule may have thousands of masks: whoever asks for many of them is served less often. */
-static struct verdict permit_pay(struct worker *w, struct verdict v)
+static struct verdict permit_pay(struct engine *e, struct verdict v)
 {
-        if (w->budget > 0) /* one fan-out may ask many rules */
-                w->budget -= (int)v.n_tried * MASK_COST;
+        if (e->current->budget > 0) /* one fan-out may ask many rules */
+                pass_spend(e, (int)v.n_tried * MASK_COST);
         return v;
 }
 
 bool permit_message(struct session *s, const char *target, size_t len, const struct session *to)
 {
-        struct verdict v = permit_pay(s->worker, access_check_send(s->rule, target, len));
+        struct verdict v = permit_pay(s->engine, access_check_send(s->rule, target, len));
 
         if (!v.allow)
                 return permit_deny(s, &v, "send to", target, len);
         if (!to || !to->picky)
                 return true;
-        v = permit_pay(s->worker, access_check_receive(to->rule, s->name, s->name_len));
+        v = permit_pay(s->engine, access_check_receive(to->rule, s->name, s->name_len));
         return v.allow ||
                permit_deny(s, &v, "send to, which does not take its frames,", target, len);
 }
@@ -282,7 +282,7 @@ static bool permit_fan_out_anew(struct session *s, uint8_t op, const char *text,
         struct verdict v = is_broadcast ? access_check_broadcast(s->rule, text, len)
                                         : access_check_publish(s->rule, text, len);
 
-        permit_pay(s->worker, v);
+        permit_pay(s->engine, v);
         if (!v.allow)
                 return permit_deny(s, &v, is_broadcast ? "broadcast to" : "publish on", text, len);
         permit_note(s, op, text, len);
@@ -296,7 +296,7 @@ bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, siz
 
 bool permit_subscribe(struct session *s, const char *mask, size_t len)
 {
-        struct verdict v = permit_pay(s->worker, access_check_subscribe(s->rule, mask, len));
+        struct verdict v = permit_pay(s->engine, access_check_subscribe(s->rule, mask, len));
 
         return v.allow || permit_deny(s, &v, "subscribe to", mask, len);
 }
@@ -304,7 +304,7 @@ bool permit_subscribe(struct session *s, const char *mask, size_t len)
 bool permit_receive(const struct session *to, const struct session *from)
 {
         return !to->picky ||
-               permit_pay(to->worker, access_check_receive(to->rule, from->name, from->name_len))
+               permit_pay(to->engine, access_check_receive(to->rule, from->name, from->name_len))
                        .allow;
 }
 
@@ -372,7 +372,7 @@ void permit_renew(struct engine *engine)
 {
         struct session *s;
 
-        LIST_FOREACH (s, &engine->worker.sessions, link)
+        LIST_FOREACH (s, &engine->sessions, link)
                 permit_renew_session(s);
         engine->registry.version++; /* the last targets are forgotten */
 }

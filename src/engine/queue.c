@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "basic/macro.h"
 #include "engine/queue.h"
-#include "transport/transport.h"
 #include "wire/frame.h"
 
 #define CHUNK_FIRST 2000 /* a queue that holds little holds little memory */
 #define CHUNK_NEXT 32000
-#define IOV_BATCH 64
-#define WRITE_BUDGET (1 << 20) /* bytes per call: one quick reader must not keep a worker */
+#define BATCH_BYTES (1 << 20)
 
 void queue_init(struct queue *q)
 {
@@ -199,43 +197,22 @@ static void queue_consume(struct queue *q, struct buffer_pool *pool, size_t n)
                 queue_clear(q, pool);
 }
 
-static size_t queue_gather(const struct queue *q, struct iovec *iov, size_t *ret_bytes)
+void queue_gather(struct queue *q, struct queue_batch *ret)
 {
-        size_t n = 0, bytes = 0;
+        ret->n = ret->n_bytes = 0;
+        while (ret->n < MIN(q->n_segments, (uint32_t)QUEUE_BATCH) && ret->n_bytes < BATCH_BYTES) {
+                const struct segment *s = queue_segment(q, (uint32_t)ret->n);
 
-        for (; n < MIN(q->n_segments, (uint32_t)IOV_BATCH) && bytes < WRITE_BUDGET; n++) {
-                const struct segment *s = queue_segment(q, (uint32_t)n);
-
-                iov[n] = (struct iovec){s->buffer->data + s->offset, s->length};
-                bytes += s->length;
+                ret->iov[ret->n++] = (struct iovec){s->buffer->data + s->offset, s->length};
+                ret->n_bytes += s->length;
         }
-        *ret_bytes = bytes;
-        return n;
+        q->n_gathered = (uint32_t)ret->n;
 }
 
-int queue_write(struct queue *q, struct buffer_pool *pool, int fd, bool *ret_progress)
+void queue_written(struct queue *q, struct buffer_pool *pool, size_t n)
 {
-        struct iovec iov[IOV_BATCH];
-        size_t bytes, budget = WRITE_BUDGET;
-
-        *ret_progress = false;
-        while (!queue_is_empty(q)) {
-                size_t n = queue_gather(q, iov, &bytes);
-                ssize_t written = transport_writev(fd, iov, n);
-
-                if (written == -EAGAIN)
-                        return 0;
-                if (written < 0)
-                        return (int)written;
-                *ret_progress = true;
-                queue_consume(q, pool, (size_t)written);
-                if ((size_t)written < bytes)
-                        return 0;
-                if ((size_t)written >= budget)
-                        return queue_is_empty(q) ? 1 : QUEUE_ENOUGH;
-                budget -= (size_t)written;
-        }
-        return 1;
+        q->n_gathered = 0;
+        queue_consume(q, pool, n);
 }
 
 /* Acknowledgements, pings and the words of the broker itself stay. */
@@ -301,7 +278,7 @@ size_t queue_drop_oldest(struct queue *q, struct buffer_pool *pool, size_t max_f
 {
         size_t n = 0, dropped, emptied = 0;
 
-        for (uint32_t i = 0; i < q->n_segments; i++) {
+        for (uint32_t i = q->n_gathered; i < q->n_segments; i++) {
                 struct segment *s = queue_segment(q, i);
 
                 if (q->n_frames <= max_frames && q->n_bytes <= max_bytes)

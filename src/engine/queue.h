@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "engine/buffer.h"
 
@@ -32,6 +32,7 @@ struct queue {
         size_t chunk_used;
         uint32_t head, n_segments, n_slots; /* slots: a power of two */
         uint32_t n_frames;                  /* frames of which no byte has left */
+        uint32_t n_gathered;                /* segments at the front that a system call uses */
         size_t n_bytes;                     /* all bytes that have not left */
         size_t partial; /* bytes left of what stands first and has begun to leave, or is no frame
                            (handshake) */
@@ -57,14 +58,20 @@ int queue_put_shared(struct queue *q, struct buffer_pool *pool, struct account *
 int queue_put_raw(struct queue *q, struct buffer_pool *pool, struct account *account,
                   const void *bytes, size_t size);
 
-/* Writes as much as the socket takes. 1: all is out; 0: the socket is full; QUEUE_ENOUGH: it may
- * take more, but not in this call; -errno. *ret_progress says whether any byte left. */
-#define QUEUE_ENOUGH 2
-int queue_write(struct queue *q, struct buffer_pool *pool, int fd, bool *ret_progress);
+/* What stands first, for one system call: it stays where it is until queue_written(), whatever is
+ * put behind it or dropped meanwhile. */
+#define QUEUE_BATCH 64
+struct queue_batch {
+        struct iovec iov[QUEUE_BATCH];
+        size_t n, n_bytes;
+};
+void queue_gather(struct queue *q, struct queue_batch *ret);
+/* The first n bytes of what was gathered are out. */
+void queue_written(struct queue *q, struct buffer_pool *pool, size_t n);
 
 /* Drops the oldest frames that may be dropped (no acknowledgements, no pings, nothing of
- * `.broker`'s, nothing that has begun to leave) until at most max_frames and max_bytes are left, or
- * there are none. Returns how many. */
+ * `.broker`'s, nothing that has begun to leave or is gathered) until at most max_frames and
+ * max_bytes are left, or there are none. Returns how many. */
 size_t queue_drop_oldest(struct queue *q, struct buffer_pool *pool, size_t max_frames,
                          size_t max_bytes);
 

@@ -113,7 +113,7 @@ static int claim_primary(struct session *s, struct refusal *ret)
 
         if (session_is_primary(s))
                 return WIRE_OK;
-        primary = registry_find(&s->worker->engine->registry, s->name, s->primary_len);
+        primary = registry_find(&s->engine->registry, s->name, s->primary_len);
         if (!primary || primary->state != SESSION_LIVE)
                 return refuse(ret, WIRE_NOT_REGISTERED, ENGINE_CAUSE_NAME,
                               "its primary is not registered");
@@ -128,7 +128,7 @@ static int claim_primary(struct session *s, struct refusal *ret)
 static int claim_quota(struct session *s, const struct session *holder, struct refusal *ret)
 {
         if ((holder && holder->account == s->account) ||
-            account_has_room(s->worker->engine->accounts, s->account, QUOTA_NAMES))
+            account_has_room(s->engine->accounts, s->account, QUOTA_NAMES))
                 return WIRE_OK;
         return refuse(ret, WIRE_ACCESS, ENGINE_CAUSE_QUOTA,
                       "its user has as many names as it may (MaxNamesPerUser)");
@@ -136,7 +136,7 @@ static int claim_quota(struct session *s, const struct session *holder, struct r
 
 static bool may_take_over(const struct session *s, const struct session *holder)
 {
-        switch (s->worker->engine->config.force_register) {
+        switch (s->engine->config.force_register) {
         case FORCE_REGISTER_ANY:
                 return session_is_primary(s);
         case FORCE_REGISTER_SAME_IDENTITY:
@@ -169,7 +169,7 @@ static int claim_from(struct session *s, struct session *holder, struct refusal 
 
 static int claim_name(struct session *s, struct refusal *ret)
 {
-        struct registry *r = &s->worker->engine->registry;
+        struct registry *r = &s->engine->registry;
         struct session *holder = registry_find(r, s->name, s->name_len);
         int code = claim_quota(s, holder, ret);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session's life: made, greeted, written to, timed, ended. */
-#include <sys/socket.h>
-
 #include "engine/internal.h"
 
 int session_alloc(struct engine *engine, const struct transport_peer *peer, const char *listener,
@@ -18,7 +16,8 @@ int session_alloc(struct engine *engine, const struct transport_peer *peer, cons
         }
         s->id = __atomic_add_fetch(&engine->next_id, 1, __ATOMIC_RELAXED);
         s->connected_at = clock_nsec(CLOCK_REALTIME);
-        s->worker = &engine->worker;
+        s->engine = engine;
+        s->worker = &engine->workers[s->id % engine->n_workers];
         s->fd = -1;
         s->kind = peer->kind;
         s->peer = *peer;
@@ -46,7 +45,7 @@ static struct identity peer_identity(const struct transport_peer *peer)
 
 static int session_connect(struct session *s, bool moved)
 {
-        struct accounts *accounts = s->worker->engine->accounts;
+        struct accounts *accounts = s->engine->accounts;
         struct identity identity = peer_identity(&s->peer);
         enum quota quota;
         int r = moved ? accounts_connect_again(accounts, &identity, &s->account)
@@ -79,7 +78,7 @@ int session_new(struct engine *engine, int fd, const struct transport_peer *peer
 
 static void session_settle_account(struct session *s)
 {
-        struct accounts *accounts = s->worker->engine->accounts;
+        struct accounts *accounts = s->engine->accounts;
 
         account_release(accounts, s->account, s->subscribed);
         account_give_back(s->account, QUOTA_SUBSCRIPTIONS, s->n_subscribed);
@@ -89,14 +88,10 @@ static void session_settle_account(struct session *s)
 
 struct session *session_free(struct session *s)
 {
-        struct worker *w;
-
         if (!s)
                 return NULL;
-        w = s->worker;
-        queue_clear(&s->queue, &w->pool);
-        buffer_unref(&w->pool, s->input.body);
-        buffer_unref(&w->pool, s->input.pending);
+        queue_clear(&s->queue, &s->engine->pool);
+        session_drop_input(s);
         if (s->exclusions) {
                 subscription_remove_all(s->exclusions, &s->excluder);
                 subscription_tree_free(s->exclusions);
@@ -114,7 +109,7 @@ struct session *session_free(struct session *s)
 
 void session_put_raw(struct session *s, const void *bytes, size_t n)
 {
-        if (queue_put_raw(&s->queue, &s->worker->pool, s->account, bytes, n) < 0)
+        if (queue_put_raw(&s->queue, &s->engine->pool, s->account, bytes, n) < 0)
                 session_kill(s, ENGINE_EVENT_MEMORY, "no memory for the handshake");
         else
                 session_mark_unwritten(s);
@@ -122,15 +117,15 @@ void session_put_raw(struct session *s, const void *bytes, size_t n)
 
 void session_start(struct session *s)
 {
-        struct worker *w = s->worker;
+        struct engine *e = s->engine;
 
-        LIST_INSERT_HEAD(&w->sessions, s, link);
-        w->n_sessions++;
-        counter_add(&w->engine->counters.sessions, 1);
+        LIST_INSERT_HEAD(&e->sessions, s, link);
+        s->worker->n_sessions++;
+        counter_add(&e->counters.sessions, 1);
         s->state = SESSION_GREETING;
-        s->frame_at = w->now;
-        s->deadline = w->now + w->engine->config.timeout;
-        worker_watch(w, s);
+        s->frame_at = e->now;
+        s->deadline = e->now + e->config.timeout;
+        worker_watch(s);
         if (s->state == SESSION_DEAD)
                 return;
         worker_arm(s, s->deadline);
@@ -140,27 +135,24 @@ void session_start(struct session *s)
 /* What ends a session in any way does this: it counts as unregistered from here on. */
 static void session_leave(struct session *s, enum session_state state)
 {
-        struct worker *w = s->worker;
-
         s->state = state;
         pace_forget(s);
         if (s->running) {
-                TAILQ_REMOVE(&w->run_queue, s, run_link);
+                TAILQ_REMOVE(&s->worker->run_queue, s, run_link);
                 s->running = false;
         }
-        s->input.body = buffer_unref(&w->pool, s->input.body);
-        s->input.pending = buffer_unref(&w->pool, s->input.pending);
-        s->input.assembling = false;
+        if (!s->reading)
+                session_drop_input(s);
         if (!s->leaving) {
                 s->leaving = true;
-                STAILQ_INSERT_TAIL(&w->leavers, s, leave_link);
+                STAILQ_INSERT_TAIL(&s->engine->leavers, s, leave_link);
         }
 }
 
 /* A peer that closes before it has a name is no event. */
 static void session_tell(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
-        struct engine *e = s->worker->engine;
+        struct engine *e = s->engine;
 
         if (type == ENGINE_EVENT_BAD_FRAME)
                 counter_add(&e->counters.bad, 1);
@@ -172,12 +164,12 @@ static void session_tell(struct session *s, enum engine_event_type type, const s
 
 void session_tell_refusal(struct session *s, enum engine_cause cause, const char *reason)
 {
-        uint64_t now = s->worker->now;
+        uint64_t now = s->engine->now;
 
         if (s->refusal_told_at && now < s->refusal_told_at + NSEC_PER_SEC)
                 return;
         s->refusal_told_at = now;
-        count_refusal(s->worker->engine);
+        count_refusal(s->engine);
         event_push_refused(s, cause, reason);
 }
 
@@ -188,12 +180,10 @@ void session_drain(struct session *s, enum engine_event_type type, const char *r
 
 void session_drain_for(struct session *s, enum engine_event_type type, const struct refusal *why)
 {
-        struct worker *w = s->worker;
-
         if (s->state >= SESSION_DRAINING)
                 return;
         session_tell(s, type, why);
-        s->deadline = w->now + w->engine->config.timeout;
+        s->deadline = s->engine->now + s->engine->config.timeout;
         session_leave(s, SESSION_DRAINING);
         worker_arm(s, s->deadline);
         session_mark_unwritten(s);
@@ -212,7 +202,8 @@ static void session_kill_for(struct session *s, enum engine_event_type type,
                 LIST_REMOVE(s, unwritten_link);
                 s->unwritten = false;
         }
-        queue_clear(&s->queue, &s->worker->pool);
+        if (!s->writing)
+                queue_clear(&s->queue, &s->engine->pool);
 }
 
 void session_kill(struct session *s, enum engine_event_type type, const char *reason)
@@ -220,105 +211,14 @@ void session_kill(struct session *s, enum engine_event_type type, const char *re
         session_kill_for(s, type, &(struct refusal){.reason = reason});
 }
 
-void session_mark_unwritten(struct session *s)
-{
-        if (s->unwritten || s->write_blocked)
-                return;
-        s->unwritten = true;
-        LIST_INSERT_HEAD(&s->worker->unwritten, s, unwritten_link);
-}
-
-#define STOP_LINGER                                                                                \
-        NSEC_PER_SEC /* a broker that stops waits no longer than that for a peer's end */
-
-/* All is written that ever will be. A TCP peer is told the end and given time to read: closing on
- * bytes that it sent and nobody read would throw away what is on its way to it. */
-static void session_finish(struct session *s)
-{
-        if (s->kind == TRANSPORT_TCP && !s->hung_up && !s->lingering) {
-                struct worker *w = s->worker;
-
-                s->lingering = true;
-                if (w->stopping)
-                        s->deadline = MIN(s->deadline, w->now + STOP_LINGER);
-                worker_arm(s, s->deadline);
-                if (shutdown(s->fd, SHUT_WR) == 0) {
-                        s->readable = true;
-                        worker_run_later(s);
-                        return;
-                }
-        }
-        session_kill(s, ENGINE_EVENT_GONE, NULL);
-}
-
-/* The peer takes nothing any more, and what is for it is lost with its connection. What it has sent
- * before is carried out all the same: it is read to the end. */
-static void session_deafen(struct session *s)
-{
-        s->deaf = s->hung_up = s->readable = true;
-        worker_run_later(s);
-}
-
-static int session_write_queue(struct session *s, bool *ret_progress)
-{
-        struct buffer_pool *pool = &s->worker->pool;
-        int r = s->deaf ? 1 : queue_write(&s->queue, pool, s->fd, ret_progress);
-
-        if (r < 0)
-                session_deafen(s);
-        if (!s->deaf)
-                return r;
-        queue_clear(&s->queue, pool);
-        *ret_progress = true;
-        return 1;
-}
-
-/* Asking for EPOLLOUT anew tells at once if there is room now: who stopped before the socket was
- * full will not hear of it otherwise. */
-static void session_blocked(struct session *s, bool ask)
-{
-        struct worker *w = s->worker;
-
-        if (!s->write_blocked || ask) {
-                s->write_blocked = true;
-                worker_watch_writable(s, true);
-        }
-        worker_arm(s, w->now + w->engine->config.timeout);
-}
-
-void session_write(struct session *s)
-{
-        struct worker *w = s->worker;
-        bool progress;
-        int r;
-
-        if (s->state == SESSION_DEAD || s->fd < 0)
-                return;
-        r = session_write_queue(s, &progress);
-        if (progress || !s->write_blocked)
-                s->write_since = w->now;
-        if (progress)
-                pace_shrunk(s);
-        if (r != 1) {
-                session_blocked(s, r == QUEUE_ENOUGH);
-                return;
-        }
-        if (s->write_blocked) {
-                s->write_blocked = false;
-                worker_watch_writable(s, false);
-        }
-        if (s->state == SESSION_DRAINING)
-                session_finish(s);
-}
-
 /* Six bytes that belong to the session itself: an acknowledgement or a ping. */
 static bool session_put_small(struct session *s, const uint8_t bytes[WIRE_DELIVERY_HEADER_SIZE])
 {
         uint8_t *room;
 
-        while (!(room = queue_put_inline(&s->queue, &s->worker->pool, s->account,
+        while (!(room = queue_put_inline(&s->queue, &s->engine->pool, s->account,
                                          WIRE_DELIVERY_HEADER_SIZE))) {
-                if (!memory_relieve(s->worker, s->account, -errno))
+                if (!memory_relieve(s->engine, s->account, -errno))
                         session_kill(s, ENGINE_EVENT_MEMORY, "no memory for an acknowledgement");
                 if (s->state != SESSION_LIVE && s->state != SESSION_DRAINING)
                         return false;
@@ -344,16 +244,16 @@ void session_ack(struct session *s, const struct wire_request *request, enum wir
 static void session_ping(struct session *s)
 {
         static const uint8_t ping[WIRE_DELIVERY_HEADER_SIZE] = {WIRE_KIND_PING};
-        uint64_t period = s->worker->engine->config.timeout / 2;
+        uint64_t period = s->engine->config.timeout / 2;
 
         if (!s->queue_full)
                 session_put_small(s, ping);
-        s->ping_at = MAX(s->ping_at + period, s->worker->now + period / 2);
+        s->ping_at = MAX(s->ping_at + period, s->engine->now + period / 2);
 }
 
 static uint64_t session_input_deadline(const struct session *s)
 {
-        uint64_t timeout = s->worker->engine->config.timeout;
+        uint64_t timeout = s->engine->config.timeout;
 
         if (session_is_paused(s))
                 return s->pace.deadline;
@@ -368,7 +268,7 @@ uint64_t session_next_deadline(const struct session *s)
                 return s->deadline;
         at = MIN(s->ping_at, session_input_deadline(s));
         if (s->write_blocked)
-                at = MIN(at, s->write_since + s->worker->engine->config.timeout);
+                at = MIN(at, s->write_since + s->engine->config.timeout);
         if (s->slow_dropped)
                 at = MIN(at, s->slow_reported_at + NSEC_PER_SEC);
         if (s->denied_untold)
@@ -379,7 +279,7 @@ uint64_t session_next_deadline(const struct session *s)
 /* From a shorter timeout on, no clock began to run before now. */
 static void session_restart_clocks(struct session *s, uint64_t timeout)
 {
-        uint64_t now = s->worker->now;
+        uint64_t now = s->engine->now;
 
         s->deadline = MIN(s->deadline, now + timeout);
         s->ping_at = MIN(s->ping_at, now + timeout / 2);
@@ -390,13 +290,13 @@ static void session_restart_clocks(struct session *s, uint64_t timeout)
 
 void session_configured(struct session *s, const struct engine_config *before)
 {
-        uint64_t timeout = s->worker->engine->config.timeout;
+        uint64_t timeout = s->engine->config.timeout;
 
         if (s->state == SESSION_DEAD)
                 return;
         if (timeout < before->timeout)
                 session_restart_clocks(s, timeout);
-        else if (!s->worker->stopping)
+        else if (!s->engine->stopping)
                 s->deadline += timeout - before->timeout;
         pace_configured(s, before);
         worker_arm(s, session_next_deadline(s));
@@ -436,23 +336,23 @@ static void session_overdue(struct session *s)
 
 static void session_check_live(struct session *s)
 {
-        struct worker *w = s->worker;
+        struct engine *e = s->engine;
 
-        if (w->now >= s->ping_at)
+        if (e->now >= s->ping_at)
                 session_ping(s);
-        if (s->slow_dropped && w->now >= s->slow_reported_at + NSEC_PER_SEC) {
+        if (s->slow_dropped && e->now >= s->slow_reported_at + NSEC_PER_SEC) {
                 uint64_t n = s->slow_dropped;
 
                 s->slow_dropped = 0;
 
-                s->slow_reported_at = w->now;
+                s->slow_reported_at = e->now;
                 event_push(s, ENGINE_EVENT_DROPPED, n,
                            "its queue was full: frames for it were dropped");
-                broker_announce_slow(w->engine, s->name, s->name_len, false, n);
+                broker_announce_slow(e, s->name, s->name_len, false, n);
         }
-        if (w->now >= s->denied_told_at + NSEC_PER_SEC)
+        if (e->now >= s->denied_told_at + NSEC_PER_SEC)
                 permit_tell_denied(s);
-        if (s->state == SESSION_LIVE && w->now >= session_input_deadline(s)) {
+        if (s->state == SESSION_LIVE && e->now >= session_input_deadline(s)) {
                 if (session_is_paused(s))
                         pace_expired(s);
                 else if (!s->running)
@@ -462,8 +362,8 @@ static void session_check_live(struct session *s)
 
 void session_check_timers(struct session *s)
 {
-        struct worker *w = s->worker;
-        uint64_t timeout = w->engine->config.timeout;
+        struct engine *e = s->engine;
+        uint64_t timeout = e->config.timeout;
 
         if (s->claiming) {
                 s->claiming = false;
@@ -471,12 +371,12 @@ void session_check_timers(struct session *s)
         }
         if (s->state == SESSION_LIVE)
                 session_check_live(s);
-        else if (w->now >= s->deadline)
+        else if (e->now >= s->deadline)
                 session_overtime(s, true, ENGINE_CAUSE_HANDSHAKE,
                                  "the handshake was not finished in time");
-        if (s->write_blocked && s->state != SESSION_DEAD && w->now >= s->write_since + timeout)
+        if (s->write_blocked && s->state != SESSION_DEAD && e->now >= s->write_since + timeout)
                 session_overtime(s, true, ENGINE_CAUSE_BLOCKED,
                                  "accepted no byte for one timeout while frames waited");
         if (s->state != SESSION_DEAD)
-                worker_arm(s, MAX(session_next_deadline(s), w->now + NSEC_PER_MSEC));
+                worker_arm(s, MAX(session_next_deadline(s), e->now + NSEC_PER_MSEC));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session: one connection, from its first byte to its last, as plain data and an fd. Only its
- * worker touches it.
+ * A session: one connection, from its first byte to its last, as plain data and an fd. Its worker
+ * reads from it, times it and frees it; whoever has the bus (worker.h) queues for it and writes.
  *
  *      GREETING -> NAMING -> LIVE -> DRAINING -> DEAD
  *
@@ -45,7 +45,7 @@ enum session_state {
         SESSION_DEAD,     /* nothing goes out any more */
 };
 
-/* Counters of one client, written and read by its worker only. */
+/* Counters of one client, for who has the bus. */
 struct session_counters {
         uint64_t r_frames, r_bytes, w_frames, w_bytes, dropped;
         uint64_t queue_frames_max, queue_bytes_max; /* the most that waited for it */
@@ -77,7 +77,7 @@ struct last_target {
 
 struct session {
         /* What a delivery touches stands first and together. */
-        struct worker *worker;
+        struct engine *engine;
         enum session_state state;
         enum transport_kind kind;
         int fd;
@@ -91,7 +91,9 @@ struct session {
         bool nameless;      /* counted among its user's connections that have no name yet */
         bool announced;     /* its leaving is to be announced */
         bool lingering;     /* all is written and the end is sent; the peer's end is awaited */
-        bool unwritten;     /* on the worker's list of sessions to write */
+        bool unwritten;     /* on a worker's list of sessions to write */
+        bool writing;       /* pinned by a write under way */
+        bool reading;       /* pinned by a read under way */
         bool running;       /* on the run queue */
         bool leaving;       /* on the list of those that leave at the end of the pass */
         bool claiming;      /* its name's holder is just ending: asks again soon */
@@ -104,6 +106,7 @@ struct session {
         LIST_ENTRY(session) unwritten_link;
         struct queue queue;
 
+        struct worker *worker;
         struct input input;
         struct topic_list topic_list;
         struct last_target last_target;
@@ -148,11 +151,11 @@ struct session {
         uint64_t ran_in; /* the worker's last pass in which it ran */
         TAILQ_ENTRY(session) run_link;
         STAILQ_ENTRY(session) leave_link;
-        LIST_ENTRY(session) link; /* of the worker's sessions */
+        LIST_ENTRY(session) link; /* of all sessions */
         RB_ENTRY(session) timer_link;
 };
 
-/* From any thread: makes a session that no worker has yet. On failure the fd stays the caller's.
+/* From any thread: makes a session that is on no list yet. On failure the fd stays the caller's.
  * -EDQUOT, -EUSERS, -EBUSY: see engine_adopt(). moved: it was a session before, whatever the limits
  * are now. */
 int session_new(struct engine *engine, int fd, const struct transport_peer *peer,
@@ -172,8 +175,11 @@ void session_kill(struct session *s, enum engine_event_type type, const char *re
 
 /* Handles what was read before, reads on, handles that. */
 void session_run(struct session *s);
-/* Writes what is queued. */
+/* Gives back what was read and not handled. */
+void session_drop_input(struct session *s);
+/* Writes what is queued. The first leaves the bus meanwhile. */
 void session_write(struct session *s);
+void session_write_now(struct session *s);
 /* Will be written at the end of the pass. */
 void session_mark_unwritten(struct session *s);
 /* Looks at every deadline. */
@@ -206,6 +212,12 @@ void session_tell_refusal(struct session *s, enum engine_cause cause, const char
 void session_ack(struct session *s, const struct wire_request *request, enum wire_result result);
 /* Queues bytes that are no frames: the handshake's. */
 void session_put_raw(struct session *s, const void *bytes, size_t n);
+
+/* A system call of some worker uses what it holds. */
+static inline bool session_is_pinned(const struct session *s)
+{
+        return s->writing || s->reading;
+}
 
 static inline bool session_is_paused(const struct session *s)
 {

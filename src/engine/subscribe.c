@@ -27,7 +27,7 @@ static void subscription_count(struct session *s, size_t cost)
 static int subscribe_at(struct session *s, struct subscription_tree *tree,
                         struct subscriber *subscriber, const char *mask, size_t len, size_t cost)
 {
-        struct accounts *accounts = s->worker->engine->accounts;
+        struct accounts *accounts = s->engine->accounts;
         int r;
 
         if (s->subscribed + cost > account_limit(accounts, s->account) / 2 ||
@@ -45,8 +45,8 @@ int session_subscribe(struct session *s, struct subscription_tree *tree,
                       struct subscriber *subscriber, const char *mask, size_t len)
 {
         size_t cost = subscription_cost(mask, len);
-        bool has_room = cost == 0 || account_has_room(s->worker->engine->accounts, s->account,
-                                                      QUOTA_SUBSCRIPTIONS);
+        bool has_room =
+                cost == 0 || account_has_room(s->engine->accounts, s->account, QUOTA_SUBSCRIPTIONS);
         int r = has_room ? subscribe_at(s, tree, subscriber, mask, len, cost) : -EUSERS;
 
         /* Who has it already asks for nothing more. */
@@ -66,7 +66,7 @@ static void subscription_uncount(struct session *s, size_t cost)
 {
         if (cost == 0)
                 return;
-        account_release(s->worker->engine->accounts, s->account, cost);
+        account_release(s->engine->accounts, s->account, cost);
         account_give_back(s->account, QUOTA_SUBSCRIPTIONS, 1);
         s->n_subscribed--;
         s->subscribed -= cost;
@@ -94,7 +94,7 @@ void session_retain_subscriptions(struct session *s,
 {
         struct retaining r = {s, keep, userdata};
 
-        subscription_retain(s->worker->engine->registry.subscriptions, &s->subscriber, retain, &r);
+        subscription_retain(s->engine->registry.subscriptions, &s->subscriber, retain, &r);
 }
 
 int session_unsubscribe(struct session *s, struct subscription_tree *tree,

@@ -26,18 +26,10 @@ int worker_init(struct worker *w, struct engine *engine)
         struct epoll_event ev = {.events = EPOLLIN};
 
         *w = (struct worker){.engine = engine, .epoll_fd = -1, .wake_fd = -1};
-        LIST_INIT(&w->sessions);
         TAILQ_INIT(&w->run_queue);
         LIST_INIT(&w->unwritten);
-        STAILQ_INIT(&w->leavers);
-        STAILQ_INIT(&w->requests);
-        LIST_INIT(&w->free_waits);
+        STAILQ_INIT(&w->graves);
         RB_INIT(&w->timers);
-        pthread_mutex_init(&w->requests_lock, NULL);
-        w->now = clock_nsec(CLOCK_MONOTONIC);
-        w->trim_at = w->now + NSEC_PER_SEC;
-        buffer_pool_init(&w->pool, engine->accounts);
-
         w->read_buffer = malloc(WORKER_READ_SIZE + WIRE_NAME_MAX + 64);
         if (!w->read_buffer)
                 return -ENOMEM;
@@ -51,38 +43,25 @@ int worker_init(struct worker *w, struct engine *engine)
 
 void worker_done(struct worker *w)
 {
-        struct request *r;
-
-        while ((r = STAILQ_FIRST(&w->requests))) {
-                STAILQ_REMOVE_HEAD(&w->requests, link);
-                session_free(r->session);
-                inspection_unref(r->inspection);
-                access_rules_unref(r->config.access);
-                free(r);
-        }
-        pace_trim(w);
-        match_set_done(&w->match_set);
-        topic_cache_done(&w->topic_cache);
-        match_set_done(&w->exclusion_set);
-        name_set_done(&w->name_set);
-        buffer_pool_done(&w->pool);
         free(w->read_buffer);
         w->epoll_fd = close_fd(w->epoll_fd);
         w->wake_fd = close_fd(w->wake_fd);
-        pthread_mutex_destroy(&w->requests_lock);
 }
 
-/* --- Requests --- */
+/* --- One bus, several workers --- */
 
-int request_new(enum request_type type, size_t data_size, struct request **ret)
+void worker_leave_bus(struct worker *w)
 {
-        struct request *r = calloc(1, sizeof(*r) + data_size);
+        if (w->engine->n_workers > 1)
+                pthread_mutex_unlock(&w->engine->lock);
+}
 
-        if (!r)
-                return -ENOMEM;
-        r->type = type;
-        *ret = r;
-        return 0;
+void worker_enter_bus(struct worker *w)
+{
+        if (w->engine->n_workers == 1)
+                return;
+        pthread_mutex_lock(&w->engine->lock);
+        w->engine->current = w;
 }
 
 void worker_wake(struct worker *w)
@@ -92,125 +71,22 @@ void worker_wake(struct worker *w)
         (void)!write(w->wake_fd, &one, sizeof(one));
 }
 
-void worker_post(struct worker *w, struct request *request)
+/* Somebody else has something for it that cannot wait until then. Once is enough. */
+static void worker_nudge(struct worker *w, uint64_t at)
 {
-        bool first;
-
-        pthread_mutex_lock(&w->requests_lock);
-        first = STAILQ_EMPTY(&w->requests);
-        STAILQ_INSERT_TAIL(&w->requests, request, link);
-        pthread_mutex_unlock(&w->requests_lock);
-        if (first)
-                worker_wake(w);
-}
-
-static void worker_stop(struct worker *w, bool announce)
-{
-        struct session *s, *next;
-
-        if (w->stopping)
+        if (w == w->engine->current || at >= w->waits_until)
                 return;
-        w->stopping = true;
-        if (announce)
-                broker_announce(w->engine, ".broker/warn", "shutdown", NULL, 0);
-        LIST_FOREACH_SAFE (s, &w->sessions, link, next) {
-                s->announced = false;
-                session_drain(s, ENGINE_EVENT_GONE, NULL);
-        }
+        w->waits_until = 0;
+        worker_wake(w);
 }
 
-static void request_adopt(struct worker *w, struct session *s)
+static void worker_woken(struct worker *w)
 {
-        if (w->stopping)
-                session_free(s);
-        else
-                session_start(s);
-}
-
-static void worker_configure(struct worker *w, const struct engine_config *config)
-{
-        struct engine_config before = w->engine->config;
-        struct account_limits limits;
-        struct session *s;
-
-        w->engine->config = *config; /* with the request's reference of the rules */
-        engine_config_limits(config, &limits);
-        accounts_set_limits(w->engine->accounts, &limits);
-        LIST_FOREACH (s, &w->sessions, link)
-                session_configured(s, &before);
-        if (config->access != before.access)
-                permit_renew(w->engine);
-        access_rules_unref(before.access);
-}
-
-/* `.broker` has no connection that could end. */
-static void request_disconnect(struct worker *w, uint64_t id)
-{
-        struct session *s = registry_find_id(&w->engine->registry, id);
-
-        if (s && s->kind != TRANSPORT_INTERNAL)
-                session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
-}
-
-static void request_reply(struct worker *w, const struct request *r)
-{
-        struct session *s = registry_find_id(&w->engine->registry, r->id);
-
-        if (s)
-                engine_reply(w->engine, s, r->data, r->target_len, r->data + r->target_len,
-                             r->payload_len, r->realtime);
-}
-
-static void worker_serve(struct worker *w, struct request *r)
-{
-        switch (r->type) {
-        case REQUEST_ADOPT:
-                request_adopt(w, r->session);
-                break;
-        case REQUEST_DISCONNECT:
-                request_disconnect(w, r->id);
-                break;
-        case REQUEST_CONFIGURE:
-                worker_configure(w, &r->config);
-                break;
-        case REQUEST_SEND:
-                broker_send(w->engine, r->kind, r->data, r->target_len,
-                            (uint8_t *)r->data + r->target_len, r->payload_len);
-                break;
-        case REQUEST_REPLY:
-                request_reply(w, r);
-                break;
-        case REQUEST_WARN:
-                broker_announce(w->engine, ".broker/warn", "shutdown", NULL, 0);
-                break;
-        case REQUEST_STOP:
-                worker_stop(w, r->announce);
-                break;
-        case REQUEST_QUIESCE:
-                w->quiet = true;
-                break;
-        case REQUEST_INSPECT:
-                inspection_run(r->inspection, w->engine);
-                inspection_unref(r->inspection);
-                break;
-        }
-}
-
-void worker_serve_requests(struct worker *w)
-{
-        struct request_list list = STAILQ_HEAD_INITIALIZER(list);
-        struct request *r;
         uint64_t count;
 
         (void)!read(w->wake_fd, &count, sizeof(count));
-        pthread_mutex_lock(&w->requests_lock);
-        STAILQ_CONCAT(&list, &w->requests);
-        pthread_mutex_unlock(&w->requests_lock);
-        while ((r = STAILQ_FIRST(&list))) {
-                STAILQ_REMOVE_HEAD(&list, link);
-                worker_serve(w, r);
-                free(r);
-        }
+        if (w == &w->engine->workers[0])
+                requests_serve(w->engine);
 }
 
 /* --- Events and timers --- */
@@ -218,11 +94,11 @@ void worker_serve_requests(struct worker *w)
 /* Edge-triggered: input is announced once and then read until the socket has no more. EPOLLOUT is
  * asked for only while a write is blocked, since a UNIX socket reports it for every read of the
  * peer. */
-void worker_watch(struct worker *w, struct session *s)
+void worker_watch(struct session *s)
 {
         struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = s};
 
-        if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev) < 0)
+        if (epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev) < 0)
                 session_kill(s, ENGINE_EVENT_GONE, strerrordesc_np(errno));
 }
 
@@ -240,6 +116,7 @@ void worker_run_later(struct session *s)
                 return;
         s->running = true;
         TAILQ_INSERT_TAIL(&s->worker->run_queue, s, run_link);
+        worker_nudge(s->worker, 0);
 }
 
 void worker_disarm(struct session *s)
@@ -257,6 +134,7 @@ void worker_arm(struct session *s, uint64_t at)
         worker_disarm(s);
         s->timer_at = at;
         RB_INSERT(timer_tree, &s->worker->timers, s);
+        worker_nudge(s->worker, at);
 }
 
 static void worker_note(struct worker *w, const struct epoll_event *ev)
@@ -264,7 +142,7 @@ static void worker_note(struct worker *w, const struct epoll_event *ev)
         struct session *s = ev->data.ptr;
 
         if (!s) {
-                worker_serve_requests(w);
+                worker_woken(w);
                 return;
         }
         if (s->state == SESSION_DEAD)
@@ -284,31 +162,33 @@ static void worker_note(struct worker *w, const struct epoll_event *ev)
 
 static void worker_run_timers(struct worker *w)
 {
+        struct engine *e = w->engine;
         struct session *s;
 
         for (unsigned i = 0;
-             i < TIMERS_PER_PASS && (s = RB_MIN(timer_tree, &w->timers)) && s->timer_at <= w->now;
+             i < TIMERS_PER_PASS && (s = RB_MIN(timer_tree, &w->timers)) && s->timer_at <= e->now;
              i++) {
                 worker_disarm(s);
                 session_check_timers(s);
         }
-        if (w->now >= w->trim_at) {
-                w->trim_at = w->now + NSEC_PER_SEC;
-                buffer_pool_trim(&w->pool);
-                pace_trim(w);
+        if (e->now >= e->trim_at) {
+                e->trim_at = e->now + NSEC_PER_SEC;
+                buffer_pool_trim(&e->pool);
+                pace_trim(e);
         }
 }
 
 int worker_timeout(const struct worker *w)
 {
         const struct session *s = RB_MIN(timer_tree, (struct timer_tree *)&w->timers);
+        const struct engine *e = w->engine;
         uint64_t now, at;
 
-        if (!TAILQ_EMPTY(&w->run_queue) || !LIST_EMPTY(&w->unwritten) || !STAILQ_EMPTY(&w->leavers))
+        if (!TAILQ_EMPTY(&w->run_queue) || !LIST_EMPTY(&w->unwritten) || !STAILQ_EMPTY(&e->leavers))
                 return 0;
         at = s ? s->timer_at : NSEC_INFINITY;
-        if (!buffer_pool_is_empty(&w->pool))
-                at = MIN(at, w->trim_at);
+        if (!buffer_pool_is_empty(&e->pool))
+                at = MIN(at, e->trim_at);
         if (at == NSEC_INFINITY)
                 return -1;
         now = clock_nsec(CLOCK_MONOTONIC);
@@ -340,27 +220,49 @@ static void worker_bury(struct worker *w, struct session *s)
         counter_sub(&w->engine->counters.sessions, 1);
         worker_disarm(s);
         session_free(s);
-        w->victims.account = NULL;
+        w->engine->victims.account = NULL;
+}
+
+/* Who is pinned waits for the next time. */
+static void worker_bury_dead(struct worker *w)
+{
+        struct grave_list graves = STAILQ_HEAD_INITIALIZER(graves);
+        struct session *s;
+
+        STAILQ_CONCAT(&graves, &w->graves);
+        while ((s = STAILQ_FIRST(&graves))) {
+                STAILQ_REMOVE_HEAD(&graves, leave_link);
+                if (session_is_pinned(s))
+                        STAILQ_INSERT_TAIL(&w->graves, s, leave_link);
+                else
+                        worker_bury(w, s);
+        }
+}
+
+void worker_unpinned(struct session *s)
+{
+        worker_nudge(s->worker, 0);
 }
 
 /* Takes one that is no longer LIVE out of the tables, and its secondaries with it, and tells. */
-static void worker_unregister(struct worker *w, struct session *s)
+static void unregister(struct session *s)
 {
+        struct engine *e = s->engine;
         struct session *secondary;
 
         if (!s->registered)
                 return;
-        registry_remove(&w->engine->registry, s);
-        counter_sub(&w->engine->counters.clients, 1);
+        registry_remove(&e->registry, s);
+        counter_sub(&e->counters.clients, 1);
         PROBE_GONE(s);
         if (s->slow_dropped)
                 event_push(s, ENGINE_EVENT_DROPPED, s->slow_dropped,
                            "its queue was full: frames for it were dropped");
         permit_tell_denied(s);
         if (s->struck || s->slow_dropped)
-                broker_announce_slow(w->engine, s->name, s->name_len, s->struck, s->slow_dropped);
+                broker_announce_slow(e, s->name, s->name_len, s->struck, s->slow_dropped);
         if (session_is_primary(s) && s->announced)
-                broker_announce(w->engine, ".broker/info", "unreg", s->name, s->name_len);
+                broker_announce(e, ".broker/info", "unreg", s->name, s->name_len);
         while ((secondary = LIST_FIRST(&s->secondaries))) {
                 LIST_REMOVE(secondary, secondary_of);
                 secondary->primary = NULL;
@@ -370,15 +272,19 @@ static void worker_unregister(struct worker *w, struct session *s)
 
 void worker_settle(struct worker *w)
 {
+        struct engine *e = w->engine;
         struct session *s;
 
-        while ((s = STAILQ_FIRST(&w->leavers))) {
-                STAILQ_REMOVE_HEAD(&w->leavers, leave_link);
+        while ((s = STAILQ_FIRST(&e->leavers))) {
+                STAILQ_REMOVE_HEAD(&e->leavers, leave_link);
                 s->leaving = false;
-                worker_unregister(w, s);
-                if (s->state == SESSION_DEAD)
-                        worker_bury(w, s);
+                unregister(s);
+                if (s->state == SESSION_DEAD) {
+                        STAILQ_INSERT_TAIL(&s->worker->graves, s, leave_link);
+                        worker_nudge(s->worker, 0);
+                }
         }
+        worker_bury_dead(w);
 }
 
 /* Writing may end sessions, whose leaving may give others something to be written. */
@@ -393,8 +299,25 @@ static void worker_finish_pass(struct worker *w)
                         s->unwritten = false;
                         session_write(s);
                 }
-        } while (!STAILQ_EMPTY(&w->leavers));
-        event_flush(w);
+        } while (!STAILQ_EMPTY(&w->engine->leavers));
+        worker_bury_dead(w);
+        event_flush(w->engine);
+}
+
+/* --- Waiting --- */
+
+static int worker_look(struct worker *w, struct epoll_event *events, int timeout)
+{
+        int n, error;
+
+        w->waits_until =
+                timeout < 0 ? NSEC_INFINITY : w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC;
+        worker_leave_bus(w);
+        n = epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, timeout);
+        error = errno;
+        worker_enter_bus(w);
+        w->waits_until = 0;
+        return n < 0 ? -error : n;
 }
 
 /* Looks again and again for a while after the last event, then blocks. */
@@ -404,48 +327,51 @@ static int worker_wait(struct worker *w, struct epoll_event *events, int timeout
         int n;
 
         if (timeout == 0 || w->engine->config.busy_poll == 0)
-                return epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, timeout);
+                return worker_look(w, events, timeout);
         if (timeout > 0)
-                until = MIN(until, w->now + (uint64_t)timeout * NSEC_PER_MSEC);
-        for (;;) {
-                uint64_t now;
-
-                n = epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, 0);
-                now = clock_nsec(CLOCK_MONOTONIC);
-                if (n != 0 || now >= until)
-                        break;
+                until = MIN(until, w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC);
+        while ((n = worker_look(w, events, 0)) == 0 && clock_nsec(CLOCK_MONOTONIC) < until)
                 sched_yield();
-        }
-        return n != 0 ? n : epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, worker_timeout(w));
+        return n != 0 ? n : worker_look(w, events, worker_timeout(w));
 }
 
 int worker_pass(struct worker *w, int timeout)
 {
+        struct engine *e = w->engine;
         struct epoll_event events[EVENTS_PER_WAIT];
         int n = worker_wait(w, events, timeout);
 
-        if (n < 0 && errno != EINTR)
-                return -errno;
-        w->now = clock_nsec(CLOCK_MONOTONIC);
+        if (n < 0 && n != -EINTR)
+                return n;
+        e->now = clock_nsec(CLOCK_MONOTONIC);
         if (n > 0)
-                w->event_at = w->now;
+                w->event_at = e->now;
         w->budget = WORKER_BUDGET;
-        w->victims.account = NULL;
+        e->victims.account = NULL;
         for (int i = 0; i < n; i++)
                 worker_note(w, &events[i]);
         worker_run_sessions(w);
         worker_run_timers(w);
         worker_finish_pass(w);
-        counter_add(&w->engine->counters.passes, 1);
+        if (w == e->workers)
+                counter_add(&e->counters.passes, 1);
+        __atomic_store_n(&w->pings_seen, __atomic_load_n(&e->pings, __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
         return 0;
+}
+
+static bool worker_is_over(const struct worker *w)
+{
+        return w->engine->quiet || (w->engine->stopping && w->n_sessions == 0);
 }
 
 void *worker_main(void *worker)
 {
         struct worker *w = worker;
 
-        while (!w->quiet && !(w->stopping && w->n_sessions == 0))
-                if (worker_pass(w, worker_timeout(w)) < 0)
-                        break;
+        worker_enter_bus(w);
+        while (!worker_is_over(w) && worker_pass(w, worker_timeout(w)) >= 0)
+                ;
+        worker_leave_bus(w);
         return NULL;
 }

@@ -58,8 +58,8 @@ class Watchdog(TestCase):
         self.wait_for_feeds(broker, 2)
         for times in 1, 2:
             admin.begin('fault.stall', b'\x81\xa7seconds\x02')
-            broker.log.wait_for(r'the worker has stood still for \d+ ms: the watchdog is not fed any more', times)
-            self.assertTrue(broker.notify.wait_for('STATUS=The worker has stood still', broker.ended))
+            broker.log.wait_for(r'a worker has stood still for \d+ ms: the watchdog is not fed any more', times)
+            self.assertTrue(broker.notify.wait_for('STATUS=A worker has stood still', broker.ended))
             before = self.feeds(broker)
             self.assertEqual(admin.reply()[1], {'ok': True})
             # One look more, if it just came; what is fed without a look at the worker would be fifteen.
@@ -69,7 +69,7 @@ class Watchdog(TestCase):
             self.assertEqual(broker.notify.last('STATUS='), 'STATUS=Serving 2 clients on 1 listener')
         self.assertEqual(other.acked(MESSAGE, b'other\0hello'), OK)
         self.assertEqual(broker.stop(), 0)
-        self.assertEqual(broker.log.text.count('the worker has stood still'), 2)
+        self.assertEqual(broker.log.text.count('a worker has stood still'), 2)
 
     def test_without_a_watchdog_none_is_fed(self):
         for env in {}, {'WATCHDOG_USEC': '20000', 'WATCHDOG_PID': '1'}, {'WATCHDOG_USEC': 'soon'}, {'WATCHDOG_USEC': '0'}:

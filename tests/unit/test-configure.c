@@ -86,9 +86,9 @@ static void a_new_timeout_ends_nobody_at_once(void **state)
         assert_int_equal(engine_configure(bed.engine, &config), 0);
         bed_settle(&bed);
         assert_int_equal(bed_counters(&bed).clients, 1);
-        assert_true(s->ping_at <= bed.engine->worker.now + 30 * NSEC_PER_SEC);
+        assert_true(s->ping_at <= bed.engine->now + 30 * NSEC_PER_SEC);
         assert_true(s->timer_at <= s->ping_at);
-        assert_true(session_next_deadline(s) > bed.engine->worker.now);
+        assert_true(session_next_deadline(s) > bed.engine->now);
         peer_close(&a);
         bed_close(&bed);
 }
@@ -104,7 +104,7 @@ static void a_longer_timeout_is_everybodys(void **state)
         bed_open(&bed, NULL);
         config = bed.config;
         a = bed_connect(&bed, 1000);
-        s = LIST_FIRST(&bed.engine->worker.sessions);
+        s = LIST_FIRST(&bed.engine->sessions);
         deadline = session_next_deadline(s);
         config.timeout += 100 * NSEC_PER_SEC;
         assert_int_equal(engine_configure(bed.engine, &config), 0);

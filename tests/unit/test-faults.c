@@ -138,7 +138,7 @@ static void settle(void)
                 if (n == 0)
                         return;
                 if (cold)
-                        buffer_pool_done(&engine->worker.pool);
+                        buffer_pool_done(&engine->pool);
         }
         fail_msg("the engine does not come to rest");
 }
