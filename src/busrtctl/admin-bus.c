@@ -210,7 +210,7 @@ static int bus_get_settings(struct admin *admin, struct admin_memory *memory,
 /* The limits are settings of the configuration that are not where to listen and whom to tell. */
 static bool is_limit(const char *key)
 {
-        static const char *const others[] = {"Listen", "DBus", "DBusName"};
+        static const char *const others[] = {"Listen", "DBus", "DBusName", "Workers"};
 
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
                 if (strcmp(key, others[i]) == 0)

@@ -122,6 +122,7 @@ struct limit {
         }
 
 static const struct limit limits[] = {
+        LIMIT("Workers", n_workers, 1),
         LIMIT("TimeoutUSec", timeout, NSEC_PER_USEC),
         LIMIT("BusyPollUSec", busy_poll, NSEC_PER_USEC),
         LIMIT("SlowConsumerPaceUSec", slow_pace, NSEC_PER_USEC),
@@ -370,6 +371,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("NConnections", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("NClients", "t", get_counter, 0, 0),
         SD_BUS_PROPERTY("MemoryHeld", "t", get_counter, 0, 0),
+        SD_BUS_PROPERTY("Workers", "t", get_limit, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("TimeoutUSec", "t", get_limit, 0, CHANGES),
         SD_BUS_PROPERTY("BusyPollUSec", "t", get_limit, 0, CHANGES),
         SD_BUS_PROPERTY("SlowConsumerPaceUSec", "t", get_limit, 0, CHANGES),

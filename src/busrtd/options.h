@@ -40,7 +40,7 @@ struct options {
         struct config_entry *access_unknown; /* of access rules; their texts are copies */
         size_t n_access_unknown;
         const struct config_entry *origins[OPTIONS_ROWS_MAX]; /* of values that a file has set */
-        size_t without_effect; /* where -w, --buf-size and --buf-ttl go */
+        size_t without_effect; /* where --buf-size and --buf-ttl go */
 };
 
 #define OPTIONS_ERROR_MAX 512

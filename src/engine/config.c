@@ -90,7 +90,7 @@ void engine_config_limits(const struct engine_config *c, struct account_limits *
 void engine_config_init(struct engine_config *config)
 {
         *config = (struct engine_config){
-                .n_workers = 1,
+                .n_workers = BUSRT_DEFAULT_WORKERS,
                 .timeout = 5 * NSEC_PER_SEC,
                 .busy_poll = 0,
                 .slow_pace = 100 * NSEC_PER_MSEC,

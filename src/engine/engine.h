@@ -38,7 +38,7 @@ enum force_register {
 
 #define ENGINE_EXEMPT_MAX 4
 
-#define ENGINE_WORKERS_MAX 64
+#define ENGINE_WORKERS_MAX 256
 
 struct engine_config {
         size_t n_workers;   /* threads that serve sessions; fixed by engine_new() */

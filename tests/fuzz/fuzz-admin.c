@@ -182,6 +182,7 @@ static void open_bus(void)
         struct engine_config config;
 
         engine_config_init(&config);
+        config.n_workers = 1;
         config.timeout = 3600 * NSEC_PER_SEC;
         CHECK(engine_new(&config, &engine) == 0 && broker_rpc_new(&rpc) == 0);
         broker_rpc_attach(rpc, engine);

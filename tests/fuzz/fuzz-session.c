@@ -79,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (size < 1)
                 return 0;
         engine_config_init(&config);
+        config.n_workers = 1;
         config.timeout = 3600 * NSEC_PER_SEC;
         config.queue_frames = 16;
         config.queue_memory_max = 4 << 20;

@@ -40,7 +40,7 @@ class Reading(DBusCase):
         self.assertEqual((p['ConnectionRatePerUser'], p['ConnectionBurstPerUser']), (2000, 16000))
         self.assertEqual(p['QueueMemoryMaxPerUser'], p['QueueMemoryMax'] // 2)
         self.assertEqual((p['ForceRegisterMode'], p['NAccessRules'], p['Denied']), ('no', 0, 0))
-        self.assertEqual(len(p), 37)
+        self.assertEqual(len(p), 38)
         for name, value in p.items():
             if name != 'UptimeUSec':
                 self.assertEqual(self.get(name), value, name)

@@ -268,6 +268,7 @@ class Polkit(PolkitCase):
         self.authority('no')
         self.helper('flood', '10', 'Reload', before=AS_STRANGER).wait_for('10 replies, 10 errors')
         self.helper('flood', '10', 'Reload', before=AS_STRANGER).wait_for('10 replies, 10 errors')
+        broker.log.wait_for('may not reload', 10)
         self.assertEqual(broker.log.drain().count('may not reload'), 10)
 
     def test_too_many_at_once(self):

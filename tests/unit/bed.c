@@ -13,6 +13,7 @@
 void bed_config(struct engine_config *config)
 {
         engine_config_init(config);
+        config->n_workers = 1;
         config->timeout = 3600 * NSEC_PER_SEC;
 }
 

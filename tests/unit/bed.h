@@ -25,7 +25,7 @@ struct peer {
         uint32_t next_op;
 };
 
-/* Defaults, with a timeout long enough never to matter. */
+/* Defaults for one worker, with a timeout long enough never to matter. */
 void bed_config(struct engine_config *config);
 void bed_open(struct bed *bed, const struct engine_config *config);
 /* Closes nothing of the peers'. Asserts that no memory is held once all peers are gone. */

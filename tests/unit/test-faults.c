@@ -540,6 +540,7 @@ static void every_allocation_may_fail(enum slow_policy policy)
         size_t n_live = memory.n_live, n_fds = count_fds(), n;
 
         engine_config_init(&config);
+        config.n_workers = 1;
         config.timeout = 3600 * NSEC_PER_SEC;
         config.queue_frames = 16;
         config.slow_pace = 2 * NSEC_PER_MSEC;
