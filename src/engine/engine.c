@@ -131,8 +131,9 @@ int engine_start(struct engine *engine)
                                    &engine->workers[n]);
                 n += r == 0;
         }
+        if (r != 0)
+                engine->quiet = true;
         engine->started = r == 0;
-        engine->quiet = r != 0;
         pthread_mutex_unlock(&engine->lock);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (r != 0)

@@ -47,7 +47,7 @@ class Ping(TestCase):
 
     def test_silence_is_lost(self):
         self.receiver('mute')
-        status, out, err = self.ctl('-t', '50ms', 'ping', 'mute', '-c', '2', '-i', '0')
+        status, out, err = self.ctl('-t', '1s', 'ping', 'mute', '-c', '2', '-i', '0')
         self.assertEqual((status, err), (1, ''))
         self.assertIn('mute: seq=1 no answer in time\nmute: seq=2 no answer in time\n', out.decode())
         self.assertEqual(self.summary(out.decode()), ('mute', '2', '0', '100'))

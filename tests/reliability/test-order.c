@@ -2,7 +2,7 @@
 /*
  * Promise: what one client sends to another arrives in the order in which it was sent, once,
  * whatever the kinds, sizes and qualities of service. 8 senders and 8 receivers with the engine on
- * a thread of its own; every sender numbers what it sends to each receiver, and picks message,
+ * one thread, and on four; every sender numbers what it sends to each receiver, and picks message,
  * publication or broadcast at random. BUSRT_TEST_MESSAGES=N sends N instead of a million.
  */
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "basic/macro.h"
 #include "bed.h"
 #include "random.h"
+#include "wire/handshake.h"
 
 #define N_SENDERS 8
 #define N_RECEIVERS 8
@@ -157,22 +158,54 @@ static void receiver_read(struct receiver *r)
 
 /* --- The run --- */
 
+/* With the engine on threads of its own. */
+static struct peer join(struct bed *bed, const char *name)
+{
+        static const struct transport_peer who = {.kind = TRANSPORT_UNIX, .uid = 1000};
+        uint8_t hello[64], answer[5];
+        size_t len = strlen(name);
+        struct peer p;
+        int fds[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        assert_int_equal(engine_adopt(bed->engine, fds[0], &who, "/bed.sock"), 0);
+        memcpy(hello, wire_greeting, WIRE_GREETING_SIZE);
+        le16_put(hello + WIRE_GREETING_SIZE, (uint16_t)len);
+        memcpy(hello + WIRE_GREETING_SIZE + 2, name, len);
+        p = (struct peer){.fd = fds[1]};
+        peer_write(&p, hello, WIRE_GREETING_SIZE + 2 + len);
+        assert_int_equal(recv(p.fd, answer, sizeof(answer), MSG_WAITALL), sizeof(answer));
+        assert_int_equal(answer[4], WIRE_OK);
+        return p;
+}
+
+static void subscribe(struct peer *p, const char *mask)
+{
+        uint8_t ack[WIRE_DELIVERY_HEADER_SIZE];
+
+        peer_send(p, WIRE_OP_SUBSCRIBE | PROCESSED << 6, mask, strlen(mask));
+        assert_int_equal(recv(p->fd, ack, sizeof(ack), MSG_WAITALL), sizeof(ack));
+        assert_int_equal(ack[5], WIRE_OK);
+}
+
 static void all_join(struct bed *bed, uint64_t n)
 {
         char text[32];
 
+        memset(senders, 0, sizeof(senders));
+        memset(receivers, 0, sizeof(receivers));
+
         for (unsigned i = 0; i < N_SENDERS; i++) {
                 snprintf(text, sizeof(text), "s%u", i);
-                senders[i].peer = bed_join(bed, text);
+                senders[i].peer = join(bed, text);
                 senders[i].left = n / N_SENDERS;
         }
         for (unsigned i = 0; i < N_RECEIVERS; i++) {
                 snprintf(text, sizeof(text), "r.%u", i);
-                receivers[i].peer = bed_join(bed, text);
+                receivers[i].peer = join(bed, text);
                 snprintf(text, sizeof(text), "o/%u/+", i);
-                peer_send(&receivers[i].peer, WIRE_OP_SUBSCRIBE, text, strlen(text));
+                subscribe(&receivers[i].peer, text);
         }
-        bed_settle(bed);
 }
 
 static void all_wait(void)
@@ -228,7 +261,7 @@ static uint64_t n_messages(void)
         return n / N_SENDERS * N_SENDERS;
 }
 
-static void order_is_kept(void **state)
+static void order_is_kept_by(size_t n_workers)
 {
         struct engine_config config;
         uint64_t n = n_messages(), began;
@@ -236,11 +269,12 @@ static void order_is_kept(void **state)
         struct bed bed;
 
         bed_config(&config);
+        config.n_workers = n_workers;
         config.slow_pace = 3600 * NSEC_PER_SEC; /* however long this process is not run */
         bed_open(&bed, &config);
+        assert_int_equal(engine_start(bed.engine), 0);
         all_join(&bed, n);
         began = clock_nsec(CLOCK_MONOTONIC);
-        assert_int_equal(engine_start(bed.engine), 0);
         all_run(n);
         printf("%llu messages in %.1f s\n", (unsigned long long)n,
                (double)(clock_nsec(CLOCK_MONOTONIC) - began) / 1e9);
@@ -256,10 +290,21 @@ static void order_is_kept(void **state)
         bed_close(&bed);
 }
 
+static void one_worker_keeps_the_order(void **state)
+{
+        order_is_kept_by(1);
+}
+
+static void four_workers_keep_the_order(void **state)
+{
+        order_is_kept_by(4);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(order_is_kept),
+                cmocka_unit_test(one_worker_keeps_the_order),
+                cmocka_unit_test(four_workers_keep_the_order),
         };
 
         random_seed("order");

@@ -329,7 +329,7 @@ static void test_help_tells_of_every_option(void **state)
                                               "-D ",
                                               "--log-syslog",
                                               "--force-register[=MODE]",
-                                              "-w WORKERS",
+                                              "-w, --workers N",
                                               "-t SECONDS",
                                               "--buf-size BYTES",
                                               "--buf-ttl USEC",
