@@ -58,9 +58,12 @@ class Broker:
         self.log_path = os.path.join(self.dir, "log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                side.argv + ["-B", self.socket] + list(args),
+                self.argv(list(args)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=pin_to(cpu))
         self.pid = self.process.pid
+
+    def argv(self, args):
+        return self.side.argv + ["-B", self.socket] + args
 
     def __enter__(self):
         try:

@@ -114,17 +114,23 @@ static void expect_ok(struct client *c, const char *step)
                 fail("%s: the broker refused the %s with code 0x%02x", c->name, step, code);
 }
 
-void client_open(struct client *c, const char *address, const char *name)
+void client_connect(struct client *c, const char *address, const char *name)
 {
         const struct timeval silence = {.tv_sec = SILENCE_SEC};
-        uint8_t greeting[3], hello[2 + sizeof(c->name)];
-        size_t n = strlen(name);
 
-        if (n >= sizeof(c->name))
+        if (strlen(name) >= sizeof(c->name))
                 fail("%s: name too long", name);
         strcpy(c->name, name);
         c->fd = address_is_path(address) ? connect_path(address) : connect_host(address);
         setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+}
+
+void client_open(struct client *c, const char *address, const char *name)
+{
+        uint8_t greeting[3], hello[2 + sizeof(c->name)];
+        size_t n = strlen(name);
+
+        client_connect(c, address, name);
         client_read(c, greeting, sizeof(greeting));
         if (greeting[0] != 0xEB || greeting[1] != 1 || greeting[2] != 0)
                 fail("%s: not a broker of protocol version 1", address);

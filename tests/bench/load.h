@@ -117,6 +117,8 @@ static inline void put64(uint8_t *p, uint64_t v)
 
 extern const uint8_t PING_FRAME[SEND_HEADER];
 
+/* Connects, without a word; `name` is what messages for people call it. */
+void client_connect(struct client *c, const char *address, const char *name);
 /* Connects and registers `name`. Blocking; any refusal ends the program with its reason. */
 void client_open(struct client *c, const char *address, const char *name);
 void client_close(struct client *c);

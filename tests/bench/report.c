@@ -17,7 +17,7 @@ _Noreturn void fail(const char *format, ...)
 {
         va_list args;
 
-        fputs("busrt-load: ", stderr);
+        fprintf(stderr, "%s: ", program_invocation_short_name);
         va_start(args, format);
         vfprintf(stderr, format, args);
         va_end(args);
