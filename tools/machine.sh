@@ -78,7 +78,7 @@ need_program() { # name, package
     available "$2" || as_root apt-get -q=2 update || die "apt-get update failed"
     mkdir -p "$folder/$2.unpacked"
     (cd "$folder/$2.unpacked" && logged "fetch-$1" apt-get -q=2 download "$2" && dpkg-deb -x "$2"_*.deb . &&
-        mv "usr/bin/$1" "$folder/") || die "$1 could not be fetched."
+        mv usr/*bin/"$1" "$folder/") || die "$1 could not be fetched."
     rm -rf "$folder/$2.unpacked"
 }
 
