@@ -49,7 +49,8 @@ static void broker_publish(struct engine *e, const char *topic, size_t topic_len
 
         f.topic = topic;
         f.topic_len = topic_len;
-        deliver_publication(NULL, &f, NULL, NULL, 0);
+        deliver_publication(NULL, &f, topic_cache_find(&e->topic_cache, topic, topic_len), NULL,
+                            NULL, 0);
 }
 
 static void broker_message(struct engine *e, const char *target, size_t target_len,

@@ -191,15 +191,15 @@ static bool is_excluded(struct session *to, const struct outgoing *f)
         return r != 0;
 }
 
-int deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
-                        const char *receiver, size_t receiver_len)
+int deliver_publication(struct session *from, struct outgoing *f, struct topic_place place,
+                        struct buffer *body, const char *receiver, size_t receiver_len)
 {
         struct engine *e = f->sender->engine;
         bool some_are_picky = e->registry.n_picky > 0;
         struct subscriber *const *found;
         size_t n;
-        int r = topic_cache_match(&e->topic_cache, e->registry.subscriptions, f->topic,
-                                  f->topic_len, &e->match_set, &found, &n);
+        int r = topic_cache_match(place, e->registry.subscriptions, f->topic, f->topic_len,
+                                  &e->match_set, &found, &n);
 
         search_done(e, e->match_set.n_steps);
         if (r < 0)

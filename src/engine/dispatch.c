@@ -242,7 +242,7 @@ static enum dispatch_result dispatch_broadcast(struct session *s,
                 session_ack(s, request, WIRE_DATA);
                 return DISPATCH_DONE;
         }
-        if (!permit_fan_out(s, WIRE_OP_BROADCAST, b->target, b->target_len)) {
+        if (!permit_broadcast(s, b->target, b->target_len)) {
                 session_ack(s, request, WIRE_ACCESS);
                 return DISPATCH_DONE;
         }
@@ -255,19 +255,22 @@ static enum dispatch_result dispatch_publish(struct session *s, const struct wir
                                              struct buffer *body)
 {
         struct outgoing f = outgoing_of(s, request, WIRE_KIND_PUBLICATION, p, len, b);
+        struct topic_place place;
 
         count_received(s, len);
         if (!text_within_limits(s, &mask_topic, b->target, b->target_len)) {
                 session_ack(s, request, WIRE_DATA);
                 return DISPATCH_DONE;
         }
-        if (!permit_fan_out(s, WIRE_OP_PUBLISH, b->target, b->target_len)) {
+        place = topic_cache_find(&s->engine->topic_cache, b->target, b->target_len);
+        if (!permit_publication(s, place.note, b->target, b->target_len)) {
                 session_ack(s, request, WIRE_ACCESS);
                 return DISPATCH_DONE;
         }
         f.topic = b->target;
         f.topic_len = b->target_len;
-        fan_out_ack(s, request, deliver_publication(s, &f, body, b->receiver, b->receiver_len));
+        fan_out_ack(s, request,
+                    deliver_publication(s, &f, place, body, b->receiver, b->receiver_len));
         return DISPATCH_DONE;
 }
 

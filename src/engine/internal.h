@@ -170,9 +170,21 @@ bool permit_message(struct session *s, const char *target, size_t len, const str
 bool permit_subscribe(struct session *s, const char *mask, size_t len);
 /* op: WIRE_OP_BROADCAST or WIRE_OP_PUBLISH. The session has a rule. */
 bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, size_t len);
-static inline bool permit_fan_out(struct session *s, uint8_t op, const char *text, size_t len)
+static inline bool permit_broadcast(struct session *s, const char *mask, size_t len)
 {
-        return likely(!s->rule) || permit_fan_out_by_rule(s, op, text, len);
+        return likely(!s->rule) || permit_fan_out_by_rule(s, WIRE_OP_BROADCAST, mask, len);
+}
+/* note: of the topic, where the topic cache has it: the last rule that allowed it. */
+static inline bool permit_publication(struct session *s, const void **note, const char *topic,
+                                      size_t len)
+{
+        if (likely(!s->rule || (note && *note == s->rule)))
+                return true;
+        if (!permit_fan_out_by_rule(s, WIRE_OP_PUBLISH, topic, len))
+                return false;
+        if (note)
+                *note = s->rule;
+        return true;
 }
 /* Does the receiver take its frames? */
 bool permit_receive(const struct session *to, const struct session *from);
@@ -204,12 +216,13 @@ void outgoing_done(struct outgoing *f);
  */
 bool outgoing_put(struct outgoing *f, struct session *to);
 /* From init to done, to every name that matches the mask, or every subscriber of the topic (with a
- * receiver: only to clients of that primary name). Afterwards the sender, if it is no NULL, may be
- * paused. -ENOMEM: the receivers could not be found, nobody got it. */
+ * receiver: only to clients of that primary name), whose place was just looked for. Afterwards the
+ * sender, if it is no NULL, may be paused. -ENOMEM: the receivers could not be found, nobody got
+ * it. */
 int deliver_broadcast(struct session *from, struct outgoing *f, struct buffer *body,
                       const char *mask, size_t mask_len);
-int deliver_publication(struct session *from, struct outgoing *f, struct buffer *body,
-                        const char *receiver, size_t receiver_len);
+int deliver_publication(struct session *from, struct outgoing *f, struct topic_place place,
+                        struct buffer *body, const char *receiver, size_t receiver_len);
 
 /* What is in front of a body in its buffer: room to turn the frame round in place. */
 #define INPUT_HEADROOM (WIRE_DELIVERY_HEADER_SIZE + 1024 + 8)

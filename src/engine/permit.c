@@ -3,8 +3,11 @@
  * Where the engine asks the access rules: whether a client may have its name, and what it may do
  * then. Each session has its rule from its registration on, or none where there are no rules, which
  * is all that is looked at then. What was allowed is remembered: targets with the last target
- * (dispatch.c), topics and broadcasts' masks in a small cache. What is denied is told, at most once
- * a second for each session.
+ * (dispatch.c), topics in the topic cache, with the last rule that allowed each, which is all that
+ * such a frame costs. But others may take a topic's place there, or its note, and nobody shall have
+ * to pay for that with a rule of thousands of masks: so each session also has a small cache of its
+ * own, which has broadcasts' masks too. What is denied is told, at most once a second for each
+ * session.
  *
  * New rules come between two passes. Every session is asked anew who it is and what it subscribes
  * to, and nothing that was remembered is kept.
@@ -13,6 +16,7 @@
 #include <stdio.h>
 
 #include "access/rules.h"
+#include "basic/text.h"
 #include "engine/internal.h"
 
 /* --- What was allowed --- */
@@ -37,33 +41,12 @@ struct permits {
         struct permit all[];
 };
 
-static uint64_t word_at(const char *text)
-{
-        uint64_t word;
-
-        memcpy(&word, text, sizeof(word));
-        return word;
-}
-
 /* The few places where a text may be. */
 static struct permit *permit_set(struct permits *permits, const char *text, size_t len)
 {
-        uint64_t key = len < 8 ? len > 0 ? (uint64_t)text[len - 1] << 8 | (uint8_t)text[0] : 0
-                               : word_at(text) ^ word_at(text + len - 8) * 3;
-        size_t set = ((key ^ len) * UINT64_C(0x9e3779b97f4a7c15)) >> 59 & (permits->n_sets - 1);
+        size_t set = text_hash(text, len) >> 59 & (permits->n_sets - 1);
 
         return &permits->all[set * PERMIT_WAYS];
-}
-
-/* This is all that an allowed frame costs, so no call: word by word, the last ones overlapping. */
-static bool text_is_equal(const char *a, const char *b, size_t len)
-{
-        if (len < 8)
-                return memcmp(a, b, len) == 0;
-        for (size_t i = 0; i + 8 <= len; i += 8)
-                if (word_at(a + i) != word_at(b + i))
-                        return false;
-        return word_at(a + len - 8) == word_at(b + len - 8);
 }
 
 static inline bool permit_is(const struct permit *permit, uint8_t op, const char *text, size_t len)
@@ -372,6 +355,7 @@ void permit_renew(struct engine *engine)
 {
         struct session *s;
 
+        topic_cache_clear_notes(&engine->topic_cache);
         LIST_FOREACH (s, &engine->sessions, link)
                 permit_renew_session(s);
         engine->registry.version++; /* the last targets are forgotten */

@@ -10,15 +10,28 @@
 
 struct topic_cache_slot;
 
-/* Starts zeroed. Belongs to one worker and one tree. */
+/* Starts zeroed. Belongs to one tree. */
 struct topic_cache {
         struct topic_cache_slot *slots; /* NULL: nothing was published yet */
 };
 
+/* Where a topic is, or would be; until the next topic_cache_match(). */
+struct topic_place {
+        struct topic_cache_slot *slot; /* NULL: nowhere */
+        const void **note; /* whatever its caller knows of the topic; NULL: it is not there */
+};
+
 void topic_cache_done(struct topic_cache *cache);
 
-/* As subscription_match(): *ret are set's own, or the cache's; both until the next call.
- * set->n_steps is 0 where nothing had to be searched for. */
-int topic_cache_match(struct topic_cache *cache, const struct subscription_tree *tree,
+/* Changes nothing that is known. */
+struct topic_place topic_cache_find(struct topic_cache *cache, const char *topic, size_t len);
+
+/* As subscription_match(), of a topic that was just looked for, which then may take the place of
+ * another. *ret are set's own, or the cache's; both until the next call. set->n_steps is 0 where
+ * nothing had to be searched for. */
+int topic_cache_match(struct topic_place place, const struct subscription_tree *tree,
                       const char *topic, size_t len, struct match_set *set,
                       struct subscriber *const **ret, size_t *ret_n);
+
+/* All notes are NULL again, as that of a topic that is new to the cache is. */
+void topic_cache_clear_notes(struct topic_cache *cache);

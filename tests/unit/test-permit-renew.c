@@ -179,6 +179,34 @@ static void the_next_frame_is_judged_by_the_new_rules(void **state)
         bed_close(&bed);
 }
 
+/* New rules may lie where old ones lay, which by then are gone: with neither new rules nor none is
+ * anything left in the topic cache. */
+static void the_topic_cache_knows_nothing_of_old_rules(void **state)
+{
+        static const char *const texts[] = {"[a]\nAllowUsers=*\nPublishTo=t\n", NULL,
+                                            "[a]\nAllowUsers=*\nPublishTo=u\n"};
+        struct topic_cache *cache;
+        struct peer a;
+        struct bed bed;
+
+        open_with_rules(&bed, texts[0]);
+        cache = &bed.engine->topic_cache;
+        a = bed_join(&bed, "a");
+        for (size_t i = 0; i < 60; i++) {
+                const struct access_rule *rule = registry_find(&bed.engine->registry, "a", 1)->rule;
+
+                for (size_t j = 0; j < 3; j++)
+                        bed_acked(&bed, &a, WIRE_OP_PUBLISH, LITERAL("t\0x"),
+                                  i % 3 == 2 ? WIRE_ACCESS : WIRE_OK);
+                assert_ptr_equal(*topic_cache_find(cache, "t", 1).note, i % 3 == 0 ? rule : NULL);
+                change_rules(&bed, texts[(i + 1) % 3]);
+                bed_settle(&bed);
+                assert_null(*topic_cache_find(cache, "t", 1).note);
+        }
+        peer_close(&a);
+        bed_close(&bed);
+}
+
 /* It costs its user something, more for more topics, up to a limit, until there are new rules. */
 static void what_is_remembered_is_paid_for(void **state)
 {
@@ -434,6 +462,7 @@ int main(void)
                 cmocka_unit_test(one_subscription_is_named),
                 cmocka_unit_test(exclusions_stay),
                 cmocka_unit_test(the_next_frame_is_judged_by_the_new_rules),
+                cmocka_unit_test(the_topic_cache_knows_nothing_of_old_rules),
                 cmocka_unit_test(what_is_remembered_is_paid_for),
                 cmocka_unit_test(a_receiver_may_become_choosy),
                 cmocka_unit_test(rules_and_limits_come_together),

@@ -559,6 +559,63 @@ static void what_is_remembered_is_what_was_allowed(void **state)
         bed_close(&bed);
 }
 
+/* Two clients of different rules, more topics than the topic cache has, each in all of its hands:
+ * what one rule has allowed is never taken for another topic's, nor for the other rule's. */
+static void what_one_rule_allows_another_may_not(void **state)
+{
+        struct peer peers[2];
+        struct bed bed;
+        unsigned seed = 1;
+
+        open_with_rules(&bed, "[a]\nAllowUsers=*\nPublishTo=a/# both/#\n"
+                              "[b]\nAllowUsers=*\nPublishTo=b/# both/#\n");
+        peers[0] = bed_join(&bed, "a");
+        peers[1] = bed_join(&bed, "b");
+        for (unsigned i = 0; i < 20000; i++) {
+                static const char *const first[] = {"a", "b", "both"};
+                unsigned n = (unsigned)rand_r(&seed) % 1500, who = (unsigned)rand_r(&seed) % 2;
+                char body[64];
+                int len = snprintf(body, sizeof(body), "%s/%u", first[n % 3], n);
+
+                bed_acked(&bed, &peers[who], WIRE_OP_PUBLISH, body, (size_t)len + 1,
+                          n % 3 == who || n % 3 == 2 ? WIRE_OK : WIRE_ACCESS);
+        }
+        peer_close(&peers[0]);
+        peer_close(&peers[1]);
+        bed_close(&bed);
+}
+
+static const void **note_of(struct bed *bed, const char *topic)
+{
+        return topic_cache_find(&bed->engine->topic_cache, topic, strlen(topic)).note;
+}
+
+/* The topic cache serves all: who may not publish changes nothing in it. */
+static void what_is_denied_takes_nobodys_place(void **state)
+{
+        struct bed bed;
+        struct peer a, b;
+
+        open_with_rules(&bed, "[a]\nAllowUsers=*\nPublishTo=t\n[b]\nAllowUsers=*\n");
+        a = bed_join(&bed, "a");
+        b = bed_join(&bed, "b");
+        for (unsigned i = 0; i < 2; i++)
+                bed_acked(&bed, &a, WIRE_OP_PUBLISH, LITERAL("t\0p"), WIRE_OK);
+        for (unsigned i = 0; i < 3000; i++) {
+                char body[32];
+                int len = snprintf(body, sizeof(body), "%u", i);
+
+                bed_acked(&bed, &b, WIRE_OP_PUBLISH, body, (size_t)len + 1, WIRE_ACCESS);
+                assert_null(note_of(&bed, body));
+        }
+        bed_acked(&bed, &b, WIRE_OP_PUBLISH, LITERAL("t\0p"), WIRE_ACCESS);
+        assert_non_null(note_of(&bed, "t"));
+        assert_ptr_equal(*note_of(&bed, "t"), registry_find(&bed.engine->registry, "a", 1)->rule);
+        peer_close(&a);
+        peer_close(&b);
+        bed_close(&bed);
+}
+
 static void what_may_be_published_may_not_be_broadcast_for_that(void **state)
 {
         struct bed bed;
@@ -638,6 +695,8 @@ int main(void)
                 cmocka_unit_test(denials_are_told_once_a_second),
                 cmocka_unit_test(long_texts_are_cut),
                 cmocka_unit_test(what_is_remembered_is_what_was_allowed),
+                cmocka_unit_test(what_one_rule_allows_another_may_not),
+                cmocka_unit_test(what_is_denied_takes_nobodys_place),
                 cmocka_unit_test(what_may_be_published_may_not_be_broadcast_for_that),
                 cmocka_unit_test(masks_that_are_tried_are_paid_for),
         };

@@ -17,7 +17,7 @@
 #include "route/topic-cache.h"
 
 #define N_SUBSCRIBERS 40 /* more than are kept for one topic */
-#define N_TOPICS 600     /* more than there are slots */
+#define N_TOPICS 2000    /* more than there are slots */
 #define N_STEPS 200000
 #define TEXT_MAX 80
 
@@ -66,13 +66,22 @@ static int compare(const void *a, const void *b)
         return (*x > *y) - (*x < *y);
 }
 
+static size_t match(struct world *w, const char *topic, size_t len, struct subscriber *const **ret)
+{
+        size_t n;
+
+        assert_int_equal(topic_cache_match(topic_cache_find(&w->cache, topic, len), w->tree, topic,
+                                           len, &w->set, ret, &n),
+                         0);
+        return n;
+}
+
 static void assert_same(struct world *w, const char *topic, size_t len)
 {
         struct subscriber *const *found;
         struct subscriber *sorted[N_SUBSCRIBERS];
-        size_t n;
+        size_t n = match(w, topic, len, &found);
 
-        assert_int_equal(topic_cache_match(&w->cache, w->tree, topic, len, &w->set, &found, &n), 0);
         assert_int_equal(subscription_match(w->tree, topic, len, &w->set2), 0);
         assert_int_equal(n, w->set2.n_found);
         if (n == 0)
@@ -125,20 +134,77 @@ static void test_a_known_topic_is_not_searched_for(void **state)
 {
         struct subscriber *const *found;
         struct world w;
-        size_t n;
 
         world_open(&w);
         assert_int_equal(subscription_add(w.tree, &w.subscribers[0], "a/+", 3), 1);
         for (unsigned i = 0; i < 3; i++) {
-                assert_int_equal(topic_cache_match(&w.cache, w.tree, "a/b", 3, &w.set, &found, &n),
-                                 0);
+                assert_int_equal(match(&w, "a/b", 3, &found), 1);
                 assert_int_equal(w.set.n_steps == 0, i > 0);
-                assert_int_equal(n, 1);
                 assert_ptr_equal(found[0], &w.subscribers[0]);
         }
         assert_int_equal(subscription_remove(w.tree, &w.subscribers[0], "a/+", 3), 1);
-        assert_int_equal(topic_cache_match(&w.cache, w.tree, "a/b", 3, &w.set, &found, &n), 0);
-        assert_int_equal(n, 0);
+        assert_int_equal(match(&w, "a/b", 3, &found), 0);
+        world_close(&w);
+}
+
+/* Whatever is noted of a topic is never read of another, comes and goes with the topic, and stays
+ * when somebody subscribes. */
+static void test_a_note_is_of_one_topic(void **state)
+{
+        static char notes[TEXT_MAX][TEXT_MAX][3]; /* one for each text that make_topic() makes */
+        size_t n_kept = 0, n_lost = 0;
+        bool noted[N_TOPICS] = {0};
+        struct world w;
+
+        random_seed("topic-cache");
+        world_open(&w);
+        for (size_t step = 0; step < N_STEPS; step++) {
+                unsigned number = random_below(N_TOPICS);
+                struct subscriber *const *found;
+                struct topic_place place;
+                char topic[TEXT_MAX];
+                size_t len = make_topic(number, topic);
+                const void *own = &notes[len][len ? number / 73 * 7 % len : 0][number % 3];
+
+                if (random_below(20) == 0)
+                        change_something(&w);
+                place = topic_cache_find(&w.cache, topic, len);
+                if (place.note && *place.note) {
+                        assert_true(len == 0 || *place.note == own);
+                        n_kept++;
+                } else if (noted[number]) {
+                        n_lost++;
+                }
+                if (place.note)
+                        *place.note = own;
+                noted[number] = place.note != NULL;
+                match(&w, topic, len, &found);
+        }
+        assert_true(n_kept > N_STEPS / 20);
+        assert_true(n_lost > N_STEPS / 200);
+        topic_cache_clear_notes(&w.cache);
+        for (unsigned i = 0; i < N_TOPICS; i++) {
+                char topic[TEXT_MAX];
+                struct topic_place place = topic_cache_find(&w.cache, topic, make_topic(i, topic));
+
+                assert_true(!place.note || !*place.note);
+        }
+        world_close(&w);
+}
+
+/* Who may not publish a topic only looks for it. */
+static void test_looking_for_a_topic_takes_no_place(void **state)
+{
+        struct subscriber *const *found;
+        char topic[TEXT_MAX];
+        struct world w;
+
+        world_open(&w);
+        match(&w, "a/b", 3, &found);
+        for (unsigned i = 0; i < N_TOPICS; i++)
+                (void)topic_cache_find(&w.cache, topic, make_topic(i, topic));
+        match(&w, "a/b", 3, &found);
+        assert_int_equal(w.set.n_steps, 0);
         world_close(&w);
 }
 
@@ -147,14 +213,12 @@ static void test_memory_is_fixed_and_may_be_refused(void **state)
         struct subscriber *const *found;
         char topic[TEXT_MAX];
         struct world w;
-        size_t n;
 
         world_open(&w);
         assert_int_equal(subscription_add(w.tree, &w.subscribers[0], "#", 1), 1);
         memory_fail_in(1); /* the slots: it does without them */
-        assert_int_equal(topic_cache_match(&w.cache, w.tree, "a", 1, &w.set, &found, &n), 0);
+        assert_int_equal(match(&w, "a", 1, &found), 1);
         assert_true(memory.failed);
-        assert_int_equal(n, 1);
         memory_fail_in(0);
         for (unsigned i = 0; i < N_TOPICS; i++)
                 assert_same(&w, topic, make_topic(i, topic));
@@ -171,6 +235,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_it_says_what_the_tree_says),
                 cmocka_unit_test(test_a_known_topic_is_not_searched_for),
+                cmocka_unit_test(test_a_note_is_of_one_topic),
+                cmocka_unit_test(test_looking_for_a_topic_takes_no_place),
                 cmocka_unit_test(test_memory_is_fixed_and_may_be_refused),
         };
 
