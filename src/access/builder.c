@@ -279,14 +279,25 @@ static int by_id(const void *left, const void *right)
         return r != 0 ? r : by_order(a, b);
 }
 
-static int by_mask(const void *left, const void *right)
+static int by_mask(const struct mask_syntax *syntax, const struct item *a, const struct item *b)
 {
-        const struct item *a = left, *b = right;
         int r = b->literal - a->literal;
 
-        if (r == 0 && a->literal)
-                r = item_compare_text(a, b->mask.text, b->mask.len);
+        if (r == 0)
+                r = a->literal ? item_compare_text(a, b->mask.text, b->mask.len)
+                               : mask_compare(syntax, a->mask.text, a->mask.len, b->mask.text,
+                                              b->mask.len);
         return r != 0 ? r : by_order(a, b);
+}
+
+static int by_topic_mask(const void *left, const void *right)
+{
+        return by_mask(&mask_topic, left, right);
+}
+
+static int by_name_mask(const void *left, const void *right)
+{
+        return by_mask(&mask_name, left, right);
 }
 
 static int by_specificity(const void *left, const void *right)
@@ -301,10 +312,13 @@ static int by_specificity(const void *left, const void *right)
 
 static void list_sort(struct list *list, enum access_key key)
 {
+        int (*by)(const void *, const void *) = by_id;
+
         if (list->n_items < 2 || key == ACCESS_ALLOW_HOSTS)
                 return;
-        qsort(list->items, list->n_items, sizeof(*list->items),
-              key >= ACCESS_SEND_TO ? by_mask : by_id);
+        if (key >= ACCESS_SEND_TO)
+                by = key_is_of_topics(key) ? by_topic_mask : by_name_mask;
+        qsort(list->items, list->n_items, sizeof(*list->items), by);
 }
 
 struct access_rules *access_builder_finish(struct access_builder **b)

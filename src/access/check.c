@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What rules say. Every question ends in allow() or refuse(), so that each verdict has its reason
- * and its place. No memory is taken, and the only loops are over one key's words.
+ * and its place. No memory is taken, and the only loops are over one key's words (those over masks
+ * are in search.c).
  */
 #include <string.h>
 
@@ -150,33 +151,6 @@ static const struct item *find_literal(const struct list *list, const char *text
                        : NULL;
 }
 
-typedef bool (*covers_fn)(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
-                          const char *text, size_t len);
-
-/* A text that the mask matches. */
-static bool covers_text(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
-                        const char *text, size_t len)
-{
-        return mask_match(syntax, mask, mask_len, text, len);
-}
-
-/* A mask that lies within the mask. */
-static bool covers_mask(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
-                        const char *inner, size_t len)
-{
-        return mask_is_subset(syntax, inner, len, mask, mask_len);
-}
-
-/* Most masks begin with a part that is no wildcard, and most texts with another: one look tells. */
-static bool begins_otherwise(const struct mask_syntax *syntax, const struct item *item,
-                             const char *text, size_t len)
-{
-        const char *mask = item->mask.text;
-
-        return len > 0 && item->mask.len > 0 && mask[0] != text[0] && mask[0] != syntax->any &&
-               mask[0] != syntax->rest;
-}
-
 /* A literal word covers nothing but itself, whether it is held against a text or a mask. */
 static struct verdict check_words(const struct access_rule *rule, enum access_key key,
                                   const struct mask_syntax *syntax, covers_fn covers,
@@ -184,15 +158,13 @@ static struct verdict check_words(const struct access_rule *rule, enum access_ke
 {
         const struct list *list = &rule->lists[key];
         const struct item *item = find_literal(list, text, len);
-        size_t i = list->n_literals;
+        unsigned n_tried = 0;
         struct verdict v;
 
-        for (; i < list->n_items && !item; i++)
-                if (!begins_otherwise(syntax, &list->items[i], text, len) &&
-                    covers(syntax, list->items[i].mask.text, list->items[i].mask.len, text, len))
-                        item = &list->items[i];
+        if (!item)
+                item = list_find_wild(list, syntax, covers, text, len, &n_tried);
         v = item ? allow(reasons[key].allowed, &item->place) : refuse(rule, key);
-        v.n_tried = (unsigned)(i - list->n_literals);
+        v.n_tried = n_tried;
         return v;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a set of rules is made of; for builder.c, which makes it, rules.c, which keeps
- * it, and check.c, which asks it.
+ * What a set of rules is made of; for builder.c, which makes it, rules.c, which keeps it, and
+ * check.c and search.c, which ask it.
  *
  * A key's words are one array. Literal masks stand first, sorted, and are searched by halving;
- * masks with wildcards follow in the order in which they were said, and are tried in turn. Users
- * and groups are sorted by number. Of equal words the one that was said first stands first.
+ * masks with wildcards follow, sorted by mask_compare(). Users and groups are sorted by number. Of
+ * equal words the one that was said first stands first.
  */
 #pragma once
 
@@ -87,3 +87,15 @@ bool host_holds(const struct host *prefix, const struct host *address);
 /* By number or by bytes alone, whatever the order in which words were said. */
 int item_compare_id(const struct item *a, uint32_t id);
 int item_compare_text(const struct item *a, const char *text, size_t len);
+
+/* search.c: does that mask cover the text, or another mask? */
+typedef bool (*covers_fn)(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
+                          const char *text, size_t len);
+bool covers_text(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
+                 const char *text, size_t len);
+bool covers_mask(const struct mask_syntax *syntax, const char *mask, size_t mask_len,
+                 const char *inner, size_t len);
+/* Of the masks with wildcards that cover it the one that was said first; NULL: none does. */
+const struct item *list_find_wild(const struct list *list, const struct mask_syntax *syntax,
+                                  covers_fn covers, const char *text, size_t len,
+                                  unsigned *ret_n_tried);

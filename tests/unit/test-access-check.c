@@ -2,6 +2,8 @@
 /* What access rules say, by example: each kind of peer, each key. */
 #include "access-bed.h"
 #include "basic/macro.h"
+#include "random.h"
+#include "route/mask.h"
 
 static void test_without_rules_everybody_may_everything(void **state)
 {
@@ -385,6 +387,149 @@ static void test_rules_with_the_same_masks_allow_the_same_subscriptions(void **s
         access_rules_unref(rules);
 }
 
+/* --- Many masks --- */
+
+#define MASKS_MAX 80
+#define RANDOM_ROUNDS 1000
+
+/* Few different parts, so that much is covered, and by more than one. Deep ones are alike at first,
+ * each for another while: at each part one of them leaves the others. */
+static size_t random_mask(char *out, bool deep)
+{
+        static const char *const parts[] = {"a", "b", "ab", "", "+", "+", "#"};
+        unsigned n = random_below(5), n_alike = deep ? random_below(80) : 0;
+        char *at = out;
+
+        for (unsigned i = 0; i < n_alike; i++)
+                at = stpcpy(at, "a/");
+        for (unsigned i = 0; i < n; i++)
+                at += sprintf(at, "%s/", parts[random_below(ARRAY_SIZE(parts))]);
+        at = stpcpy(at, parts[random_below(ARRAY_SIZE(parts))]);
+        return (size_t)(at - out);
+}
+
+/* The word that was said first of those that cover it, found by trying all in turn. A literal word
+ * that does comes before all others. Lines begin behind the section's. */
+static unsigned line_of(char masks[][256], size_t n, const char *text, size_t len, bool is_mask)
+{
+        unsigned line = 0;
+
+        for (size_t i = n; i-- > 0;) {
+                size_t mask_len = strlen(masks[i]);
+                bool covers = is_mask ? mask_is_subset(&mask_topic, text, len, masks[i], mask_len)
+                                      : mask_match(&mask_topic, masks[i], mask_len, text, len);
+
+                if (covers)
+                        line = (unsigned)i + 2;
+        }
+        for (size_t i = n; i-- > 0;)
+                if (strlen(masks[i]) == len && memcmp(masks[i], text, len) == 0 &&
+                    mask_is_literal(&mask_topic, text, len))
+                        line = (unsigned)i + 2;
+        return line;
+}
+
+static void test_of_many_masks_the_first_that_was_said_counts(void **state)
+{
+        static char masks[MASKS_MAX][256];
+        size_t n_allowed = 0, n_refused = 0;
+
+        random_seed("access-check");
+        for (unsigned round = 0; round < RANDOM_ROUNDS; round++) {
+                size_t n = 1 + random_below(MASKS_MAX);
+                bool deep = round % 4 == 0;
+                struct access_rules *rules;
+                struct maker m, m2;
+
+                begin(&m);
+                begin(&m2);
+                section(&m, "a");
+                section(&m2, "a");
+                for (size_t i = 0; i < n; i++) {
+                        random_mask(masks[i], deep);
+                        mask(&m, ACCESS_SUBSCRIBE_TO, masks[i]);
+                        mask(&m2, ACCESS_PUBLISH_TO, masks[i]);
+                }
+                for (unsigned k = 0; k < 2; k++) {
+                        rules = k ? end(&m2) : end(&m);
+                        for (unsigned i = 0; i < 40; i++) {
+                                char text[256];
+                                size_t len = random_mask(text, deep);
+                                unsigned line = line_of(masks, n, text, len, k == 0);
+
+                                expect(access_ask(find(rules, "a"),
+                                                  k ? ACCESS_PUBLISH_TO : ACCESS_SUBSCRIBE_TO, text,
+                                                  len),
+                                       line > 0, line > 0 ? line : 2);
+                                n_allowed += line > 0;
+                                n_refused += line == 0;
+                        }
+                        access_rules_unref(rules);
+                }
+        }
+        assert_true(n_allowed > RANDOM_ROUNDS);
+        assert_true(n_refused > RANDOM_ROUNDS);
+}
+
+/* At each part of the text one mask goes another way: more ways than can be put aside. */
+static void test_masks_may_part_at_every_part(void **state)
+{
+        char text[MASKS_MAX * 2 + 8], *at = text;
+        struct access_rules *rules;
+        struct maker m;
+
+        begin(&m);
+        section(&m, "a");
+        for (unsigned i = 0; i < MASKS_MAX; i++, at += 2) {
+                strcpy(at, "+/x");
+                mask(&m, ACCESS_PUBLISH_TO, text);
+                strcpy(at, "a/");
+        }
+        rules = end(&m);
+        at = text;
+        for (unsigned i = 0; i < MASKS_MAX; i++, at += 2) {
+                strcpy(at, "z/x");
+                expect(access_ask(find(rules, "a"), ACCESS_PUBLISH_TO, text, strlen(text)), true,
+                       i + 2);
+                strcpy(at, "z/y");
+                expect(access_ask(find(rules, "a"), ACCESS_PUBLISH_TO, text, strlen(text)), false,
+                       2);
+                strcpy(at, "a/");
+        }
+        access_rules_unref(rules);
+}
+
+/* What it costs: of masks that differ in a part all but a few are passed over, wherever that part
+ * is. */
+static void test_of_many_masks_few_are_tried(void **state)
+{
+        static const char *const shapes[] = {"t/+/%u", "plant/area%u/#", "a%u/+/x/#"};
+        static const char *const texts[] = {"t/x/%u", "plant/area%u/s/t", "a%u/s/x/y"};
+
+        for (size_t shape = 0; shape < ARRAY_SIZE(shapes); shape++) {
+                struct access_rules *rules;
+                struct maker m;
+                char text[32];
+
+                begin(&m);
+                section(&m, "a");
+                for (unsigned i = 0; i < 1000; i++) {
+                        (void)snprintf(text, sizeof(text), shapes[shape], i);
+                        mask(&m, ACCESS_PUBLISH_TO, text);
+                }
+                rules = end(&m);
+                for (unsigned i = 0; i < 2000; i++) {
+                        struct verdict v;
+
+                        (void)snprintf(text, sizeof(text), texts[shape], i);
+                        v = access_ask(find(rules, "a"), ACCESS_PUBLISH_TO, text, strlen(text));
+                        assert_int_equal(v.allow, i < 1000);
+                        assert_in_range(v.n_tried, 1, 200);
+                }
+                access_rules_unref(rules);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -405,6 +550,9 @@ int main(void)
                 cmocka_unit_test(test_the_brokers_warnings_need_no_rule),
                 cmocka_unit_test(test_frames_are_taken_from_masks_and_always_from_the_broker),
                 cmocka_unit_test(test_rules_with_the_same_masks_allow_the_same_subscriptions),
+                cmocka_unit_test(test_of_many_masks_the_first_that_was_said_counts),
+                cmocka_unit_test(test_masks_may_part_at_every_part),
+                cmocka_unit_test(test_of_many_masks_few_are_tried),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
