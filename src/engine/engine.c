@@ -198,7 +198,13 @@ int engine_timeout(struct engine *engine)
 
 int engine_process(struct engine *engine)
 {
-        return worker_pass(&engine->workers[0], 0);
+        struct worker *w = &engine->workers[0];
+        int r;
+
+        worker_enter_bus(w);
+        r = worker_pass(w, 0);
+        worker_leave_bus(w);
+        return r;
 }
 
 int engine_adopt(struct engine *engine, int fd, const struct transport_peer *peer,
