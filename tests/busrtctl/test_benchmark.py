@@ -93,7 +93,7 @@ class Benchmark(TestCase):
     def test_every_stage_runs(self):
         names = [line.split()[0] for line in self.ok('benchmark', '--list').splitlines()]
         self.assertEqual(names[:7], SEVEN)
-        report = self.report('--all', '-i', '200', '-w', '2', '--seconds', '5s')
+        report = self.report('--all', '-i', '200', '-w', '2', '--seconds', '60s')
         self.assertEqual((report['partial'], report['error']), (False, None))
         # Memory is measured before there is any litter.
         self.assertEqual([stage['name'] for stage in report['stages']], ['idle.1000'] + names[:-1])
