@@ -37,7 +37,7 @@ static inline uint64_t text_hash(const char *text, size_t len)
         return (hash ^ hash >> 32) * spread;
 }
 
-/* Of two texts of one length. */
+/* Of two texts of one length. Their ends come first: topics of one plant begin alike. */
 static inline bool text_is_equal(const char *a, const char *b, size_t len)
 {
         if (len < 8) {
@@ -46,8 +46,10 @@ static inline bool text_is_equal(const char *a, const char *b, size_t len)
                                 return false;
                 return true;
         }
+        if (text_word(a + len - 8) != text_word(b + len - 8))
+                return false;
         for (size_t i = 0; i + 8 < len; i += 8)
                 if (text_word(a + i) != text_word(b + i))
                         return false;
-        return text_word(a + len - 8) == text_word(b + len - 8);
+        return true;
 }

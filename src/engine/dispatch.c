@@ -250,19 +250,14 @@ static enum dispatch_result dispatch_broadcast(struct session *s,
         return DISPATCH_DONE;
 }
 
-static enum dispatch_result dispatch_publish(struct session *s, const struct wire_request *request,
-                                             uint8_t *p, size_t len, const struct wire_body *b,
-                                             struct buffer *body)
+/* On a topic that is one, within the limits. */
+static enum dispatch_result publish(struct session *s, const struct wire_request *request,
+                                    uint8_t *p, size_t len, const struct wire_body *b,
+                                    struct topic_place place, struct buffer *body)
 {
         struct outgoing f = outgoing_of(s, request, WIRE_KIND_PUBLICATION, p, len, b);
-        struct topic_place place;
 
         count_received(s, len);
-        if (!text_within_limits(s, &mask_topic, b->target, b->target_len)) {
-                session_ack(s, request, WIRE_DATA);
-                return DISPATCH_DONE;
-        }
-        place = topic_cache_find(&s->engine->topic_cache, b->target, b->target_len);
         if (!permit_publication(s, place.note, b->target, b->target_len)) {
                 session_ack(s, request, WIRE_ACCESS);
                 return DISPATCH_DONE;
@@ -272,6 +267,22 @@ static enum dispatch_result dispatch_publish(struct session *s, const struct wir
         fan_out_ack(s, request,
                     deliver_publication(s, &f, place, body, b->receiver, b->receiver_len));
         return DISPATCH_DONE;
+}
+
+static enum dispatch_result dispatch_publish(struct session *s, const struct wire_request *request,
+                                             uint8_t *p, size_t len, const struct wire_body *b,
+                                             struct buffer *body)
+{
+        struct topic_place place;
+
+        if (!text_within_limits(s, &mask_topic, b->target, b->target_len)) {
+                count_received(s, len);
+                session_ack(s, request, WIRE_DATA);
+                return DISPATCH_DONE;
+        }
+        place = topic_cache_find(&s->engine->topic_cache, b->target, b->target_len);
+        s->last_topic = place.slot;
+        return publish(s, request, p, len, b, place, body);
 }
 
 static enum dispatch_result dispatch_targeted(struct session *s, const struct wire_request *request,
@@ -297,6 +308,20 @@ static enum dispatch_result dispatch_targeted(struct session *s, const struct wi
         return dispatch_publish(s, request, p, len, &b, body);
 }
 
+/* Most say the same again: then it is known to be a topic, and who receives it. */
+static bool publish_again(struct session *s, const struct wire_request *request, uint8_t *p,
+                          size_t len, struct buffer *body)
+{
+        struct wire_body b = {.target = (const char *)p};
+        struct topic_place place = topic_cache_find_again(s->last_topic, p, len, &b.target_len);
+
+        if (!place.slot)
+                return false;
+        b.payload = b.target_len + 1;
+        publish(s, request, p, len, &b, place, body);
+        return true;
+}
+
 enum dispatch_result dispatch_frame(struct session *s, const struct wire_request *request,
                                     uint8_t *p, size_t len, struct buffer *body)
 {
@@ -312,6 +337,10 @@ enum dispatch_result dispatch_frame(struct session *s, const struct wire_request
         case WIRE_OP_EXCLUDE:
         case WIRE_OP_UNEXCLUDE:
                 return dispatch_topics(s, request, p, len);
+        case WIRE_OP_PUBLISH:
+                if (publish_again(s, request, p, len, body))
+                        return DISPATCH_DONE;
+                /* fall through */
         default:
                 return dispatch_targeted(s, request, p, len, body);
         }

@@ -355,7 +355,7 @@ void permit_renew(struct engine *engine)
 {
         struct session *s;
 
-        topic_cache_clear_notes(&engine->topic_cache);
+        topic_cache_clear(&engine->topic_cache);
         LIST_FOREACH (s, &engine->sessions, link)
                 permit_renew_session(s);
         engine->registry.version++; /* the last targets are forgotten */

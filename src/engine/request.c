@@ -84,6 +84,7 @@ static void request_configure(struct engine *e, const struct engine_config *conf
         accounts_set_limits(e->accounts, &limits);
         LIST_FOREACH (s, &e->sessions, link)
                 session_configured(s, &before);
+        topic_cache_clear(&e->topic_cache); /* it has what was within the limits */
         if (config->access != before.access)
                 permit_renew(e);
         access_rules_unref(before.access);

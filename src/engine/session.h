@@ -110,8 +110,9 @@ struct session {
         struct input input;
         struct topic_list topic_list;
         struct last_target last_target;
-        const struct access_rule *rule; /* NULL: none, it may do everything */
-        struct permits *permits;        /* what was allowed lately; NULL: nothing */
+        struct topic_cache_slot *last_topic; /* where its last publication's was; NULL: none yet */
+        const struct access_rule *rule;      /* NULL: none, it may do everything */
+        struct permits *permits;             /* what was allowed lately; NULL: nothing */
         struct account *account;
         size_t subscribed, n_subscribed; /* bytes and number of what is charged to it: subscriptions
                                             and exclusions */

@@ -16,6 +16,7 @@
 #define WAYS 2
 #define N_SETS ((size_t)1 << SETS_LOG2)
 #define TOPIC_MAX 62
+#define TOPIC_NONE UINT8_MAX /* for its length: the slot has none */
 #define RECEIVERS_MAX 16
 
 struct topic_cache_slot {
@@ -61,6 +62,16 @@ struct topic_place topic_cache_find(struct topic_cache *cache, const char *topic
         return (struct topic_place){.slot = &set[set->turn++]};
 }
 
+struct topic_place topic_cache_find_again(struct topic_cache_slot *slot, const uint8_t *bytes,
+                                          size_t len, size_t *ret_topic_len)
+{
+        if (!slot || slot->topic_len >= len || bytes[slot->topic_len] != 0 ||
+            !text_is_equal(slot->topic, (const char *)bytes, slot->topic_len))
+                return (struct topic_place){0};
+        *ret_topic_len = slot->topic_len;
+        return (struct topic_place){.slot = slot, .note = &slot->note};
+}
+
 static void slot_fill(struct topic_place place, uint64_t version, const char *topic, size_t len,
                       const struct match_set *set)
 {
@@ -100,8 +111,8 @@ int topic_cache_match(struct topic_place place, const struct subscription_tree *
         return 0;
 }
 
-void topic_cache_clear_notes(struct topic_cache *cache)
+void topic_cache_clear(struct topic_cache *cache)
 {
         for (size_t i = 0; cache->slots && i < N_SETS * WAYS; i++)
-                cache->slots[i].note = NULL;
+                cache->slots[i].topic_len = TOPIC_NONE;
 }

@@ -33,5 +33,10 @@ int topic_cache_match(struct topic_place place, const struct subscription_tree *
                       const char *topic, size_t len, struct match_set *set,
                       struct subscriber *const **ret, size_t *ret_n);
 
-/* All notes are NULL again, as that of a topic that is new to the cache is. */
-void topic_cache_clear_notes(struct topic_cache *cache);
+/* Where the topic that stands at the beginning of these bytes, before a 00, is, if that is this
+ * slot: most say the same again. Else nowhere. */
+struct topic_place topic_cache_find_again(struct topic_cache_slot *slot, const uint8_t *bytes,
+                                          size_t len, size_t *ret_topic_len);
+
+/* Nothing is known any more; slots stay where they are. */
+void topic_cache_clear(struct topic_cache *cache);

@@ -185,6 +185,31 @@ static void new_limits_of_connections_hold_for_the_next(void **state)
         bed_close(&bed);
 }
 
+/* Also for a topic that was published just before. */
+static void new_limits_of_topics_hold_for_the_next_publication(void **state)
+{
+        static const char body[] = "line/1/speed\0x";
+        struct engine_config config;
+        struct bed bed;
+        struct peer a;
+
+        bed_open(&bed, NULL);
+        config = bed.config;
+        a = bed_join(&bed, "a");
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, body, sizeof(body) - 1, WIRE_OK);
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, body, sizeof(body) - 1, WIRE_OK);
+        config.max_topic_length = 11;
+        assert_int_equal(engine_configure(bed.engine, &config), 0);
+        bed_settle(&bed);
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, body, sizeof(body) - 1, WIRE_DATA);
+        config.max_topic_length = 12;
+        assert_int_equal(engine_configure(bed.engine, &config), 0);
+        bed_settle(&bed);
+        bed_acked(&bed, &a, WIRE_OP_PUBLISH, body, sizeof(body) - 1, WIRE_OK);
+        peer_close(&a);
+        bed_close(&bed);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -194,6 +219,7 @@ int main(void)
                 cmocka_unit_test(larger_queues_let_a_paused_sender_go_on),
                 cmocka_unit_test(a_shorter_pause_is_taken_by_one_under_way),
                 cmocka_unit_test(new_limits_of_connections_hold_for_the_next),
+                cmocka_unit_test(new_limits_of_topics_hold_for_the_next_publication),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

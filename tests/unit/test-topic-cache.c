@@ -182,7 +182,7 @@ static void test_a_note_is_of_one_topic(void **state)
         }
         assert_true(n_kept > N_STEPS / 20);
         assert_true(n_lost > N_STEPS / 200);
-        topic_cache_clear_notes(&w.cache);
+        topic_cache_clear(&w.cache);
         for (unsigned i = 0; i < N_TOPICS; i++) {
                 char topic[TEXT_MAX];
                 struct topic_place place = topic_cache_find(&w.cache, topic, make_topic(i, topic));
@@ -205,6 +205,46 @@ static void test_looking_for_a_topic_takes_no_place(void **state)
                 (void)topic_cache_find(&w.cache, topic, make_topic(i, topic));
         match(&w, "a/b", 3, &found);
         assert_int_equal(w.set.n_steps, 0);
+        world_close(&w);
+}
+
+static bool is_there_again(struct topic_cache_slot *slot, const char *bytes, size_t len)
+{
+        size_t topic_len = SIZE_MAX;
+        struct topic_place place =
+                topic_cache_find_again(slot, (const uint8_t *)bytes, len, &topic_len);
+
+        assert_true(!place.slot ||
+                    (place.slot == slot && place.note && topic_len == strlen(bytes)));
+        return place.slot != NULL;
+}
+
+static void test_a_slot_is_believed_for_the_topic_that_it_has(void **state)
+{
+        struct subscriber *const *found;
+        struct topic_cache_slot *slot;
+        char topic[TEXT_MAX];
+        struct world w;
+
+        world_open(&w);
+        assert_false(is_there_again(NULL, "line/1/speed\0x", 14));
+        match(&w, "line/1/speed", 12, &found);
+        slot = topic_cache_find(&w.cache, "line/1/speed", 12).slot;
+        assert_true(is_there_again(slot, "line/1/speed\0x", 14));
+        assert_true(is_there_again(slot, "line/1/speed", 13));
+        assert_false(is_there_again(slot, "line/1/speed", 12)); /* the 00 is missing */
+        assert_false(is_there_again(slot, "line/1/speed/", 14));
+        assert_false(is_there_again(slot, "line/2/speed", 13));
+        assert_false(is_there_again(slot, "line/1/spee", 12));
+        assert_false(is_there_again(slot, "", 1));
+        /* Another topic takes its place. */
+        for (unsigned i = 0; topic_cache_find(&w.cache, "line/1/speed", 12).note; i++)
+                match(&w, topic, (size_t)sprintf(topic, "other/%u", i), &found);
+        assert_false(is_there_again(slot, "line/1/speed", 13));
+        match(&w, "line/1/speed", 12, &found);
+        slot = topic_cache_find(&w.cache, "line/1/speed", 12).slot;
+        topic_cache_clear(&w.cache);
+        assert_false(is_there_again(slot, "line/1/speed", 13));
         world_close(&w);
 }
 
@@ -237,6 +277,7 @@ int main(void)
                 cmocka_unit_test(test_a_known_topic_is_not_searched_for),
                 cmocka_unit_test(test_a_note_is_of_one_topic),
                 cmocka_unit_test(test_looking_for_a_topic_takes_no_place),
+                cmocka_unit_test(test_a_slot_is_believed_for_the_topic_that_it_has),
                 cmocka_unit_test(test_memory_is_fixed_and_may_be_refused),
         };
 
