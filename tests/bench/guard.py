@@ -35,8 +35,10 @@ KINDS = {
     "message": (["--stage", "send+recv.no", "--clients", "2"], 2, 720, 0.01, 0.05),
     "nobody": (["--stage", "send.no", "--clients", "2"], 2, 310, 0.01, 0.05),
     "acknowledged": (["--stage", "send+recv.ack", "--clients", "2", "--depth", "64"], 2, 950, 0.01, 0.2),
-    "publication": (["--stage", "publish+recv.no", "--clients", "2"], 2, 1150, 0.01, 0.05),
-    "unheard": (["--stage", "publish.no", "--clients", "2"], 2, 660, 0.01, 0.05),
+    # One read, one write with the delivery and the acknowledgement in it, and an eighth of a wait.
+    "alone": (["--stage", "send+recv.ack", "--clients", "8"], 8, 2150, 0.01, 2.4),
+    "publication": (["--stage", "publish+recv.no", "--clients", "2"], 2, 880, 0.01, 0.05),
+    "unheard": (["--stage", "publish.no", "--clients", "2"], 2, 480, 0.01, 0.05),
     "topics": (["--stage", "topics", "--clients", "2", "--topics", "64", "--batch", "64", "--window", "1024"], 2, 800, 0.01, 0.05),
     "fan-out": (["--stage", "fanout", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
     "broadcast": (["--stage", "broadcast", "--receivers", "100", "--window", "1024", "--batch", "256"], 100, 450, 0.01, 0.05),
