@@ -24,6 +24,7 @@
 #include "access/account.h"
 #include "basic/clock.h"
 #include "basic/macro.h"
+#include "basic/mutex.h"
 
 #define IDLE_LOOKS 4 /* idle accounts looked at by each call that may free some */
 
@@ -183,13 +184,19 @@ static struct entry *entry_new(struct accounts *a, const struct identity *id, ui
         return e;
 }
 
-int accounts_new(const struct account_limits *limits, struct accounts **ret)
+int accounts_new(const struct account_limits *limits, bool inherit, struct accounts **ret)
 {
         struct accounts *a = aligned_alloc(_Alignof(struct accounts), sizeof(*a));
+        int r;
 
         if (!a)
                 return -ENOMEM;
-        *a = (struct accounts){.lock = PTHREAD_MUTEX_INITIALIZER, .limits = *limits};
+        *a = (struct accounts){.limits = *limits};
+        r = mutex_init(&a->lock, inherit);
+        if (r < 0) {
+                free(a);
+                return r;
+        }
         table_init(&a->table);
         TAILQ_INIT(&a->idle);
         *ret = a;

@@ -41,7 +41,8 @@ struct account {
 
 struct accounts;
 
-int accounts_new(const struct account_limits *limits, struct accounts **ret);
+/* inherit: their lock inherits priority (basic/mutex.h). */
+int accounts_new(const struct account_limits *limits, bool inherit, struct accounts **ret);
 /* All references must be gone, nothing may be held: asserted. */
 struct accounts *accounts_free(struct accounts *a);
 /* They hold for what comes; nothing is taken from anybody. */

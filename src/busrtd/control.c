@@ -168,6 +168,10 @@ static int try_reload(struct control *c, char error[CONTROL_ERROR_MAX], struct c
 
         if (r < 0)
                 return r;
+        real_time_look(c->real_time, c->engine);
+        r = real_time_check(c->real_time, &fresh, error, where);
+        if (r < 0)
+                return r;
         r = engine_configure(c->engine, &fresh.engine);
         if (r < 0)
                 return r;

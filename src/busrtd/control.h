@@ -10,6 +10,7 @@
 #include "busrtd/log.h"
 #include "busrtd/notify.h"
 #include "busrtd/options.h"
+#include "busrtd/real-time.h"
 #include "busrtd/report.h"
 #include "busrtd/sockets.h"
 
@@ -26,6 +27,7 @@ struct control {
         const struct options *options;      /* in force now */
         const struct options *started_with; /* what matters at the start only is from here */
         struct options reloaded;            /* where options points after a reload */
+        struct real_time *real_time;
         rlim_t max_files;
         uint64_t started_at;                 /* CLOCK_REALTIME, ns */
         void (*on_reloaded)(void *userdata); /* new options are in force; NULL: nobody asks */

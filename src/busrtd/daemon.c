@@ -20,6 +20,7 @@
 #include "busrtd/daemon.h"
 #include "busrtd/messages.h"
 #include "busrtd/pid-file.h"
+#include "busrtd/real-time.h"
 #include "busrtd/status-line.h"
 #include "busrtd/text.h"
 #include "busrtd/watchdog.h"
@@ -42,10 +43,12 @@ struct daemon {
         struct status_line *status_line; /* once it serves */
         struct watchdog *watchdog;       /* NULL: nobody expects it */
         struct sockets sockets;
+        struct real_time real_time;
         struct own_file pid_file;
         rlim_t max_files;
         bool on_terminal;
         const char *stop_signal;
+        int exit_status; /* of a start that failed */
 };
 
 /* One line to whoever started us, and to the log where that is elsewhere. How far the start had
@@ -260,6 +263,7 @@ static void daemon_make_control(struct daemon *d)
         d->control.report = d->report;
         d->control.notify = d->notify;
         d->control.max_files = d->max_files;
+        d->control.real_time = &d->real_time;
 }
 
 static int daemon_start_engine(struct daemon *d)
@@ -293,6 +297,44 @@ static int daemon_write_pid(struct daemon *d)
         return r;
 }
 
+/* What the operator asked for and cannot be had does not become right by trying again. */
+static int daemon_refuse(struct daemon *d, const struct log_record *record, int error)
+{
+        daemon_complain_record(d, record);
+        d->exit_status = EXIT_USAGE;
+        return error;
+}
+
+/* The last thing before clients are let in: what the start took is locked, too. */
+static int daemon_settle_real_time(struct daemon *d)
+{
+        const struct options *o = d->options;
+        struct config_place where = {.line = 0};
+        char error[OPTIONS_ERROR_MAX];
+        struct log_record record;
+        rlim_t limit;
+        size_t needed;
+        int r;
+
+        real_time_start(&d->real_time, d->engine);
+        r = real_time_check(&d->real_time, o, error, &where);
+        if (r < 0) {
+                message_config_refused(&record, error, &where);
+                return daemon_refuse(d, &record, r);
+        }
+        r = o->engine.real_time ? real_time_lock(&d->real_time) : 0;
+        if (r < 0) {
+                real_time_needed(&needed, &limit);
+                message_not_locked(&record, r, needed, limit);
+                return daemon_refuse(d, &record, r);
+        }
+        if (o->engine.real_time || real_time_is_scheduled(&d->real_time)) {
+                message_real_time(&record, &d->real_time, &o->engine);
+                report_record(d->report, &record);
+        }
+        return 0;
+}
+
 static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
 {
         int r;
@@ -319,7 +361,9 @@ static int daemon_start(struct daemon *d, const struct passed_sockets *passed)
                 r = daemon_start_engine(d);
         if (r >= 0)
                 r = daemon_join_dbus(d);
-        return r < 0 ? r : daemon_write_pid(d);
+        if (r >= 0)
+                r = daemon_write_pid(d);
+        return r < 0 ? r : daemon_settle_real_time(d);
 }
 
 /* --- The end --- */
@@ -366,12 +410,12 @@ static void daemon_done(struct daemon *d)
 
 int daemon_run(const struct options *options, const struct passed_sockets *passed, int ready_fd)
 {
-        _cleanup_(daemon_done) struct daemon d = {.options = options};
+        _cleanup_(daemon_done) struct daemon d = {.options = options, .exit_status = EXIT_FAILURE};
         _cleanup_close_ int ready = ready_fd;
         int r = daemon_start(&d, passed);
 
         if (r < 0)
-                return EXIT_FAILURE;
+                return d.exit_status;
         status_line_ready(d.status_line);
         if (ready >= 0)
                 background_ready(TAKE_FD(ready));

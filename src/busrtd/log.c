@@ -8,6 +8,7 @@
 #include "basic/macro.h"
 #include "busrtd/log-sink.h"
 #include "busrtd/messages.h"
+#include "busrtd/real-time.h"
 
 #define N_RECORDS 256
 #define FLUSH_TIME NSEC_PER_SEC
@@ -92,6 +93,7 @@ static void *log_main(void *userdata)
         struct log_record record;
 
         pthread_setname_np(pthread_self(), "busrtd-log");
+        (void)real_time_step_down();
         while (log_take(log, &record) && log_write(log, &record))
                 ;
         pthread_mutex_lock(&log->lock);

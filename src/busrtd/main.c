@@ -11,8 +11,7 @@
 #include "busrtd/daemon.h"
 #include "busrtd/log-sink.h"
 #include "busrtd/messages.h"
-
-#define EXIT_USAGE 2 /* of the command line, or of the configuration */
+#include "busrtd/real-time.h"
 
 /* Large buffers go back to the system when they are freed, threads do not hoard arenas of their
  * own, and the top of the heap is given back in pieces that are worth a system call. */
@@ -106,6 +105,8 @@ int main(int argc, char **argv)
                               strerrordesc_np(-r));
                 return EXIT_FAILURE;
         }
+        if (options.engine.real_time)
+                real_time_prepare();
         if (go_into_background(&options, &ready_fd, &status) > 0)
                 return status;
         return daemon_run(&options, &passed, ready_fd);

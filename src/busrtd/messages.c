@@ -7,14 +7,18 @@
 #include "access/rules.h"
 #include "basic/macro.h"
 #include "broker-rpc/broker-rpc.h"
+#include "busrtd/cpus.h"
 #include "busrtd/messages.h"
 #include "busrtd/options.h"
+#include "busrtd/real-time.h"
 #include "busrtd/text.h"
 
 #define ID_STARTING "9231c196239848968ceff770c6b39288"
 #define ID_DEFAULT_SOCKET "2e7429c245b949eeaece06185bf04af9"
 #define ID_LISTENING "bbcbc67c8e164037bfbeaf56ca5d0e94"
 #define ID_LIMITS "1192127b785c40388778586e87a7afe1"
+#define ID_REAL_TIME "ebb2f25a79604c4f869a5d1ba07a3291"
+#define ID_NOT_LOCKED "1b7de33427a9481e993845e7d88e7989"
 #define ID_STOPPING "07ba0a2d3c4f4171ac06c5effe172e11"
 #define ID_FAILED "997bd66feb3e4868bf10f5ea981a95c3"
 #define ID_CONFIG_REFUSED "d9614cefc3254d539090e19c6f52b7f2"
@@ -157,6 +161,57 @@ void message_limits(struct log_record *ret, const struct engine_config *c, rlim_
             c->max_handshakes_per_user, rate, c->max_names_per_user, c->max_subscriptions_per_user,
             text_bytes(memory_of_user(c), own), (unsigned long long)max_files,
             text_duration(c->busy_poll, poll), options_force_register_word(c->force_register));
+}
+
+static const char *describe_memory(const struct real_time *rt, const struct engine_config *c,
+                                   char *out, size_t size)
+{
+        char locked[TEXT_NUMBER_MAX], ready[TEXT_NUMBER_MAX];
+
+        if (!c->real_time)
+                return "memory is not locked (RealTime=no)";
+        (void)snprintf(out, size, "%s of memory locked, %s of buffers ready",
+                       text_bytes(rt->locked, locked), text_bytes(c->real_time_reserve, ready));
+        return out;
+}
+
+void message_real_time(struct log_record *ret, const struct real_time *rt,
+                       const struct engine_config *c)
+{
+        char memory[128], cpus[128], priority[32] = "";
+        bool scheduled = real_time_is_scheduled(rt);
+
+        if (scheduled)
+                (void)snprintf(priority, sizeof(priority), ", priority %d", rt->priority);
+        say(ret, rt->others_too || !scheduled ? LOG_WARNING : LOG_INFO, ID_REAL_TIME,
+            "real time: %s; the worker runs under %s%s, on CPU %s%s",
+            describe_memory(rt, c, memory, sizeof(memory)), real_time_policy_name(rt->policy),
+            priority, cpus_format(&rt->cpus, cpus, sizeof(cpus)),
+            !scheduled       ? ": whatever else runs there holds it up (CPUSchedulingPolicy=fifo)"
+            : rt->others_too ? ", and so do the other threads, which may not step down "
+                               "(SystemCallFilter=sched_setscheduler)"
+                             : "");
+}
+
+void message_not_locked(struct log_record *ret, int error, size_t needed, rlim_t limit)
+{
+        char bytes[TEXT_NUMBER_MAX], allowed[TEXT_NUMBER_MAX], why[96];
+        bool too_low = limit != RLIM_INFINITY && limit < needed;
+
+        (void)snprintf(why, sizeof(why), "RealTime=yes, but memory cannot be locked: %s",
+                       strerrordesc_np(-error));
+        if (too_low)
+                say(ret, LOG_ERR, ID_NOT_LOCKED,
+                    "%s; more than %s are wanted, and %s allowed: set LimitMEMLOCK=infinity "
+                    "(ulimit "
+                    "-l unlimited), or RealTime=no",
+                    why, text_bytes(needed, bytes), text_bytes(limit, allowed));
+        else
+                say(ret, LOG_ERR, ID_NOT_LOCKED,
+                    "%s; let the service call mlockall (SystemCallFilter=@memlock), or set "
+                    "RealTime=no",
+                    why);
+        set_reason(ret, strerrordesc_np(-error));
 }
 
 void message_stopping(struct log_record *ret, const char *signal_name)

@@ -12,12 +12,18 @@
 #include "config/config.h"
 #include "engine/engine.h"
 
+struct real_time; /* busrtd/real-time.h */
+
 /* The start and the end. */
 void message_starting(struct log_record *ret);
 void message_default_socket(struct log_record *ret, const char *path);
 void message_listening(struct log_record *ret, enum transport_kind kind, const char *name, int mode,
                        bool inherited);
 void message_limits(struct log_record *ret, const struct engine_config *config, rlim_t max_files);
+void message_real_time(struct log_record *ret, const struct real_time *rt,
+                       const struct engine_config *config);
+/* needed: what there would be to lock. */
+void message_not_locked(struct log_record *ret, int error, size_t needed, rlim_t limit);
 void message_stopping(struct log_record *ret, const char *signal_name);
 void message_failed(struct log_record *ret, const char *text);
 /* error: one line with file, line, reason. */

@@ -8,6 +8,7 @@
 
 #include "basic/clock.h"
 #include "busrtd/notify.h"
+#include "busrtd/real-time.h"
 
 #define TEXTS_MAX 32
 #define LIGHT_TEXTS_MAX 8 /* the rest is for states */
@@ -47,6 +48,7 @@ static void *notify_main(void *userdata)
         char text[TEXT_MAX];
 
         pthread_setname_np(pthread_self(), "busrtd-notify");
+        (void)real_time_step_down();
         while (notify_take(n, text))
                 (void)sd_notify(0, text);
         pthread_mutex_lock(&n->lock);

@@ -101,6 +101,12 @@ const struct option_row option_rows[] = {
          "look for more work that long before sleeping;\n"
          "costs CPU",
          TO(engine.busy_poll), 0, 1000000, NSEC_PER_USEC, .key = "BusyPollUSec"},
+        {OPTION_FLAG, 0, "real-time", NULL,
+         "lock all memory, take and touch what messages need\n"
+         "beforehand, let locks inherit priority",
+         TO(engine.real_time), .at_start = true, .key = "RealTime"},
+        {OPTION_SIZE, 0, "real-time-reserve", "SIZE", "buffers that lie ready then",
+         TO(engine.real_time_reserve), 0, 1LL << 40, .at_start = true, .key = "RealTimeReserve"},
         HEADING("Taken for the reference's sake, without effect here"),
         {OPTION_COUNT, 0, "buf-size", "BYTES", "buffers follow the traffic", TO(without_effect), 0,
          WITHOUT_EFFECT_MAX},

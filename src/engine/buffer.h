@@ -8,6 +8,10 @@
  * exceed the limit of all accounts together with what is held goes at once. So a busy worker
  * neither calls malloc nor holds more than its last second needed, and no session holds a buffer
  * that has nothing in it.
+ *
+ * A pool may have a reserve: buffers that were made and touched at the start, and stay. They are
+ * not counted in the limit while they lie here, and where none of the wanted size is left, a larger
+ * one serves.
  */
 #pragma once
 
@@ -32,20 +36,25 @@ struct buffer {
 
 struct buffer_pool {
         struct accounts *accounts;
-        size_t n_free;  /* of all sizes */
-        size_t n_bytes; /* in these */
+        size_t n_free;               /* of all sizes */
+        size_t n_bytes;              /* in these */
+        size_t n_kept, n_kept_bytes; /* the reserve: of these so many stay */
         struct {
                 struct buffer *free;
                 size_t n_free;
                 size_t n_idle; /* the fewest that lay here since the last tick */
+                size_t n_kept;
         } classes[BUFFER_N_CLASSES];
 };
 
 void buffer_pool_init(struct buffer_pool *pool, struct accounts *accounts);
 void buffer_pool_done(struct buffer_pool *pool);
-static inline bool buffer_pool_is_empty(const struct buffer_pool *pool)
+/* About so many bytes in buffers of each size up to 256 KiB. Once, into a new pool. -ENOMEM. */
+int buffer_pool_reserve(struct buffer_pool *pool, size_t bytes);
+/* There may be something to trim. */
+static inline bool buffer_pool_has_spare(const struct buffer_pool *pool)
 {
-        return pool->n_free == 0;
+        return pool->n_free > pool->n_kept;
 }
 /* A buffer of that capacity lies ready: taking it takes no memory from the system. */
 bool buffer_pool_has(const struct buffer_pool *pool, size_t capacity);

@@ -108,5 +108,6 @@ void engine_config_init(struct engine_config *config)
                 .max_subscriptions_per_user = 100000,
                 .connection_rate_per_user = 2000,
                 .connection_burst_per_user = 16000,
+                .real_time_reserve = 16 << 20,
         };
 }

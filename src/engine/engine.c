@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "access/rules.h"
+#include "basic/mutex.h"
 #include "engine/internal.h"
 
 static int engine_make_workers(struct engine *e)
@@ -19,7 +20,7 @@ static int engine_make_workers(struct engine *e)
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return e->real_time ? engine_reserve(e) : 0;
 }
 
 int engine_new(const struct engine_config *config, struct engine **ret)
@@ -31,6 +32,7 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         if (!e)
                 return -ENOMEM;
         e->config = *config;
+        e->real_time = config->real_time;
         access_rules_ref(e->config.access);
         e->events.fd = -1;
         e->started_at = clock_nsec(CLOCK_MONOTONIC);
@@ -38,10 +40,12 @@ int engine_new(const struct engine_config *config, struct engine **ret)
         LIST_INIT(&e->sessions);
         STAILQ_INIT(&e->leavers);
         LIST_INIT(&e->free_waits);
-        requests_init(&e->requests);
-        pthread_mutex_init(&e->lock, NULL);
         engine_config_limits(config, &limits);
-        r = accounts_new(&limits, &e->accounts);
+        r = requests_init(&e->requests, e->real_time);
+        if (r == 0)
+                r = mutex_init(&e->lock, e->real_time);
+        if (r == 0)
+                r = accounts_new(&limits, config->real_time, &e->accounts);
         if (r == 0)
                 r = engine_make_workers(e);
         if (r == 0)

@@ -68,6 +68,12 @@ struct engine_config {
         /* Users to whom none of these limits applies. */
         uid_t exempt[ENGINE_EXEMPT_MAX];
         size_t n_exempt;
+
+        /* At the start only: what workers need for messages is taken and touched before the first
+         * one comes and not given back, and their locks inherit priority. */
+        bool real_time;
+        size_t real_time_reserve; /* bytes in buffers that lie ready then, beside
+                                     queue_memory_max */
 };
 
 /* Defaults as documented; queue_memory_max from the machine's memory or the cgroup's. */

@@ -4,6 +4,7 @@
  * the first of them a function and waits. The waiter may give up: then the function is not run any
  * more, and whoever lets go last, waiter or worker, frees what both refer to.
  */
+#include "basic/mutex.h"
 #include "engine/internal.h"
 
 /* --- A visit from another thread --- */
@@ -18,15 +19,20 @@ struct inspection {
 };
 
 static int inspection_new(void (*fn)(struct engine *engine, void *userdata), void *userdata,
-                          struct inspection **ret)
+                          bool inherit, struct inspection **ret)
 {
         struct inspection *i = malloc(sizeof(*i));
         pthread_condattr_t attributes;
+        int r;
 
         if (!i)
                 return -ENOMEM;
         *i = (struct inspection){.n_refs = 1, .fn = fn, .userdata = userdata};
-        pthread_mutex_init(&i->lock, NULL);
+        r = mutex_init(&i->lock, inherit);
+        if (r < 0) {
+                free(i);
+                return r;
+        }
         pthread_condattr_init(&attributes);
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
         pthread_cond_init(&i->done, &attributes);
@@ -123,7 +129,7 @@ int engine_inspect(struct engine *engine, void (*fn)(struct engine *engine, void
                 fn(engine, userdata);
                 return 0;
         }
-        r = inspection_new(fn, userdata, &i);
+        r = inspection_new(fn, userdata, engine->real_time, &i);
         if (r < 0)
                 return r;
         r = inspection_post(i, engine);

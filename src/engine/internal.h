@@ -50,6 +50,7 @@ struct engine {
         uint64_t next_id; /* atomic */
         uint64_t started_at;
         bool started;
+        bool real_time; /* of the start */
         struct worker *workers;
         unsigned n_workers;
         struct requests requests;
@@ -231,6 +232,9 @@ int deliver_publication(struct session *from, struct outgoing *f, struct topic_p
  * most of this account's, -ENOSPC the one that holds most of the largest account's. False: nothing
  * to end, or another error. */
 bool memory_relieve(struct engine *e, struct account *account, int error);
+
+/* reserve.c: what will be needed for messages, taken and touched now. -ENOMEM. */
+int engine_reserve(struct engine *e);
 
 /* broker.c */
 int broker_init(struct engine *e);

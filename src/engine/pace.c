@@ -150,6 +150,18 @@ void pace_forget(struct session *s)
         pace_wake_waiters(s);
 }
 
+int pace_reserve(struct engine *e, size_t n)
+{
+        while (n-- > 0) {
+                struct wait *wait = calloc(1, sizeof(*wait));
+
+                if (!wait)
+                        return -ENOMEM;
+                LIST_INSERT_HEAD(&e->free_waits, wait, of_sender);
+        }
+        return 0;
+}
+
 void pace_trim(struct engine *e)
 {
         struct wait *wait;

@@ -74,3 +74,5 @@ void pace_count_drop(struct session *to, uint64_t n);
 bool pace_link(struct session *from, struct session *to);
 /* Frees the pool of wait objects. */
 void pace_trim(struct engine *e);
+/* So many at once, without taking memory. -ENOMEM. */
+int pace_reserve(struct engine *e, size_t n);

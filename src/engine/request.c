@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/rules.h"
+#include "basic/mutex.h"
 #include "engine/internal.h"
 
-void requests_init(struct requests *requests)
+int requests_init(struct requests *requests, bool inherit)
 {
-        pthread_mutex_init(&requests->lock, NULL);
         STAILQ_INIT(&requests->list);
+        return mutex_init(&requests->lock, inherit);
 }
 
 void requests_done(struct requests *requests)

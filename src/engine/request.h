@@ -42,7 +42,7 @@ struct requests {
         struct request_list list;
 };
 
-void requests_init(struct requests *requests);
+int requests_init(struct requests *requests, bool inherit);
 void requests_done(struct requests *requests);
 
 int request_new(enum request_type type, size_t data_size, struct request **ret);

@@ -174,7 +174,8 @@ static void worker_run_timers(struct worker *w)
         if (e->now >= e->trim_at) {
                 e->trim_at = e->now + NSEC_PER_SEC;
                 buffer_pool_trim(&e->pool);
-                pace_trim(e);
+                if (!e->real_time)
+                        pace_trim(e);
         }
 }
 
@@ -187,7 +188,7 @@ int worker_timeout(const struct worker *w)
         if (!TAILQ_EMPTY(&w->run_queue) || !LIST_EMPTY(&w->unwritten) || !STAILQ_EMPTY(&e->leavers))
                 return 0;
         at = s ? s->timer_at : NSEC_INFINITY;
-        if (!buffer_pool_is_empty(&e->pool))
+        if (buffer_pool_has_spare(&e->pool))
                 at = MIN(at, e->trim_at);
         if (at == NSEC_INFINITY)
                 return -1;

@@ -271,6 +271,15 @@ int name_tree_match(const struct name_tree *tree, const char *mask, size_t len,
         return r;
 }
 
+int name_set_reserve(struct name_set *set, size_t n)
+{
+        size_t size = set->n_allocated * sizeof(*set->found);
+        int r = pointers_reserve((void **)&set->found, &size, n);
+
+        set->n_allocated = size / sizeof(*set->found);
+        return r < 0 ? r : pointers_reserve(&set->scratch, &set->scratch_size, 2 * n);
+}
+
 void name_set_done(struct name_set *set)
 {
         free(set->found);

@@ -39,4 +39,6 @@ void name_tree_remove(struct name_tree *tree, struct name_entry *entry);
  * 0, or -ENOMEM (the set is then empty). */
 int name_tree_match(const struct name_tree *tree, const char *mask, size_t len,
                     struct name_set *set);
+/* Takes memory for a search that finds n names now. -ENOMEM. */
+int name_set_reserve(struct name_set *set, size_t n);
 void name_set_done(struct name_set *set);

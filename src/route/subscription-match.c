@@ -175,6 +175,16 @@ int subscription_match_any(const struct subscription_tree *tree, const char *top
         return r < 0 ? r : s.n_nodes > 0;
 }
 
+/* To unite so many takes the most of the scratch. */
+int match_set_reserve(struct match_set *set, size_t n)
+{
+        size_t size = set->n_allocated * sizeof(*set->found);
+        int r = pointers_reserve((void **)&set->found, &size, n);
+
+        set->n_allocated = size / sizeof(*set->found);
+        return r < 0 ? r : pointers_reserve(&set->scratch, &set->scratch_size, 4 * n);
+}
+
 void match_set_done(struct match_set *set)
 {
         free(set->found);

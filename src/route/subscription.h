@@ -73,4 +73,6 @@ bool subscription_tree_is_empty(const struct subscription_tree *tree);
 /* Changes whenever a subscription is added or removed. Never 0. */
 uint64_t subscription_tree_version(const struct subscription_tree *tree);
 
+/* Takes memory for a search that finds n receivers now. -ENOMEM. */
+int match_set_reserve(struct match_set *set, size_t n);
 void match_set_done(struct match_set *set);

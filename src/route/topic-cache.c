@@ -5,6 +5,7 @@
  * another topic takes the slot. Whoever finds three topics for one set makes them slower, and no
  * slower than without.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,13 @@ struct topic_cache_slot {
         struct subscriber *found[RECEIVERS_MAX];
 };
 
+int topic_cache_reserve(struct topic_cache *cache)
+{
+        if (!cache->slots)
+                cache->slots = calloc(N_SETS * WAYS, sizeof(*cache->slots));
+        return cache->slots ? 0 : -ENOMEM;
+}
+
 void topic_cache_done(struct topic_cache *cache)
 {
         free(cache->slots);
@@ -43,8 +51,8 @@ static bool slot_holds(const struct topic_cache_slot *slot, const char *topic, s
 static __attribute__((noinline)) struct topic_place find_first(struct topic_cache *cache,
                                                                const char *topic, size_t len)
 {
-        cache->slots = calloc(N_SETS * WAYS, sizeof(*cache->slots));
-        return cache->slots ? topic_cache_find(cache, topic, len) : (struct topic_place){0};
+        return topic_cache_reserve(cache) == 0 ? topic_cache_find(cache, topic, len)
+                                               : (struct topic_place){0};
 }
 
 struct topic_place topic_cache_find(struct topic_cache *cache, const char *topic, size_t len)

@@ -21,6 +21,8 @@ struct topic_place {
         const void **note; /* whatever its caller knows of the topic; NULL: it is not there */
 };
 
+/* Takes its memory now. -ENOMEM. */
+int topic_cache_reserve(struct topic_cache *cache);
 void topic_cache_done(struct topic_cache *cache);
 
 /* Changes nothing that is known. */

@@ -26,7 +26,7 @@ static inline struct accounts *accounts_of(const struct account_limits *limits)
 {
         struct accounts *a = NULL;
 
-        assert_int_equal(accounts_new(limits, &a), 0);
+        assert_int_equal(accounts_new(limits, false, &a), 0);
         assert_non_null(a);
         return a;
 }

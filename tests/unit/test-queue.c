@@ -28,7 +28,7 @@ static int setup(void **state)
                                         .max_held = SIZE_MAX / 4};
         struct identity id = identity_of_user(1);
 
-        assert_int_equal(accounts_new(&limits, &accounts), 0);
+        assert_int_equal(accounts_new(&limits, false, &accounts), 0);
         assert_int_equal(accounts_connect_again(accounts, &id, &account), 0);
         buffer_pool_init(&pool, accounts);
         return 0;
