@@ -12,6 +12,7 @@
 
 #include "basic/macro.h"
 #include "busrtd/messages.h"
+#include "busrtd/real-time.h"
 
 #define CATALOG_MAX (256 << 10)
 #define ENTRY_START "\n-- "
@@ -101,6 +102,8 @@ static void check_process(void)
         message_default_socket(&r, "/run/x"), check(&r);
         message_listening(&r, TRANSPORT_TCP, "a:1", -1, false), check(&r);
         message_limits(&r, &config, 1), check(&r);
+        message_real_time(&r, &(struct real_time){.policy = SCHED_FIFO}, &config), check(&r);
+        message_not_locked(&r, -EPERM, 1, RLIM_INFINITY), check(&r);
         message_stopping(&r, "SIGTERM"), check(&r);
         message_failed(&r, "because"), check(&r);
         message_config_refused(&r, "because", &where), check(&r);

@@ -90,6 +90,8 @@ static void test_nothing_given_is_the_defaults(void **state)
         assert_int_equal(o.engine.exempt[1], geteuid());
         assert_int_equal(o.n_binds, 0);
         assert_null(o.pid_file);
+        assert_false(o.engine.real_time);
+        assert_int_equal(o.engine.real_time_reserve, 16 << 20);
         assert_false(o.verbose || o.daemonize || o.log_syslog);
         options_done(&o);
 }
@@ -335,6 +337,8 @@ static void test_help_tells_of_every_option(void **state)
                                               "--buf-ttl USEC",
                                               "--queue-size N",
                                               "--busy-poll USEC",
+                                              "--real-time ",
+                                              "--real-time-reserve SIZE",
                                               "--slow-policy POLICY",
                                               "--queue-bytes SIZE",
                                               "--max-frame-size SIZE",
