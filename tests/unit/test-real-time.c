@@ -9,6 +9,7 @@
 
 #include "basic/macro.h"
 #include "counted-malloc.h"
+#include "counted-strings.h"
 #include "rules-bed.h"
 
 #define PROCESSED 0x40
