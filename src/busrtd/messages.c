@@ -195,22 +195,21 @@ void message_real_time(struct log_record *ret, const struct real_time *rt,
 
 void message_not_locked(struct log_record *ret, int error, size_t needed, rlim_t limit)
 {
-        char bytes[TEXT_NUMBER_MAX], allowed[TEXT_NUMBER_MAX], why[96];
-        bool too_low = limit != RLIM_INFINITY && limit < needed;
+        char bytes[TEXT_NUMBER_MAX], allowed[TEXT_NUMBER_MAX], advice[160] = "";
 
-        (void)snprintf(why, sizeof(why), "RealTime=yes, but memory cannot be locked: %s",
-                       strerrordesc_np(-error));
-        if (too_low)
-                say(ret, LOG_ERR, ID_NOT_LOCKED,
-                    "%s; more than %s are wanted, and %s allowed: set LimitMEMLOCK=infinity "
-                    "(ulimit "
-                    "-l unlimited), or RealTime=no",
-                    why, text_bytes(needed, bytes), text_bytes(limit, allowed));
-        else
-                say(ret, LOG_ERR, ID_NOT_LOCKED,
-                    "%s; let the service call mlockall (SystemCallFilter=@memlock), or set "
-                    "RealTime=no",
-                    why);
+        /* Where any limit but 0 is too low, the kernel says so by another error. */
+        if (error == -EPERM && limit > 0)
+                (void)strlcpy(advice,
+                              "let the service call mlockall (SystemCallFilter=@memlock), or ",
+                              sizeof(advice));
+        else if (limit < needed)
+                (void)snprintf(advice, sizeof(advice),
+                               "more than %s are wanted, and %s allowed: set LimitMEMLOCK=infinity "
+                               "(ulimit -l unlimited), or ",
+                               text_bytes(needed, bytes), text_bytes(limit, allowed));
+        say(ret, LOG_ERR, ID_NOT_LOCKED,
+            "RealTime=yes, but memory cannot be locked: %s; %sset RealTime=no",
+            strerrordesc_np(-error), advice);
         set_reason(ret, strerrordesc_np(-error));
 }
 

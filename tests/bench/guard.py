@@ -7,8 +7,11 @@ its price: instructions in user space, calls of the allocator, system calls. Eac
 was counted when it was set (gcc 12, -O2, x86-64); who raises one says why. And with a thousand access rules it costs
 hardly more instructions than without.
 
+The kind `real-time` is all of them under RealTime=yes: there the worker may not once take memory, for however many messages.
+
     guard.py BUSRTD BUSRT-LOAD [KIND]...
 """
+import glob
 import os
 import re
 import shutil
@@ -26,6 +29,8 @@ BUSRTD, LOAD = sys.argv[1:3]
 FEW, MORE = 2000, 12000  # operations of each client
 
 ALLOCATOR = {"malloc", "calloc", "realloc", "aligned_alloc", "mmap", "mremap"}
+MEMORY = ALLOCATOR | {"brk", "sbrk"}
+REAL_TIME = "real-time"
 SYSTEM_CALLS = {"read", "readv", "recv", "recvmsg", "write", "writev", "send", "sendmsg", "epoll_wait", "epoll_ctl", "poll",
                 "sched_yield"}
 
@@ -68,8 +73,8 @@ def read_profile(path):
     return total, calls
 
 
-def count(arguments, operations, rules=""):
-    """What the whole of a broker's life took, with so many operations of each client in it."""
+def profile(arguments, operations, *options, rules="", threads="no"):
+    """The profiles of the whole of a broker's life, with so many operations of each client in it: one, or one for each thread."""
     folder = tempfile.mkdtemp(prefix="busrt-guard-")
     out = os.path.join(folder, "out")
     config = os.path.join(folder, "busrtd.conf")
@@ -78,14 +83,33 @@ def count(arguments, operations, rules=""):
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
     try:
-        side = Side("ours", f"valgrind -q --tool=callgrind --callgrind-out-file={out} {BUSRTD}")
+        side = Side("ours", f"valgrind -q --tool=callgrind --separate-threads={threads} --callgrind-out-file={out} {BUSRTD}")
         # Nobody is pinged, and nobody is slow, because valgrind is.
-        with Broker(side, ("-t", "300", "--slow-pace", "500", "--config", config)) as broker:
+        with Broker(side, ("-t", "300", "--slow-pace", "500", "--config", config, *options)) as broker:
             run_load(LOAD, broker, "throughput", [*arguments, "--warmup", "0", "--seconds", "300", "--count", operations],
                      timeout=300)
-        return read_profile(out)
+        return [read_profile(path) for path in glob.glob(out + "*")]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def count(arguments, operations, rules=""):
+    found, = profile(arguments, operations, rules=rules)
+    return found
+
+
+def count_of_workers(arguments, operations):
+    """How often workers took memory, with RealTime=yes. What they give back is not counted: at the end that depends on who was
+    first."""
+    found = [calls for _, calls in profile(arguments, operations, "--real-time", threads="yes") if "worker_pass" in calls]
+    if not found:
+        raise AssertionError("no worker is in the profiles")
+    return sum(called(calls, MEMORY) for calls in found)
+
+
+def may_lock_memory():
+    return subprocess.run([sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).mlockall(3))"],
+                          capture_output=True).returncode == 0
 
 
 def called(calls, functions):
@@ -116,8 +140,25 @@ def check(name):
     return test
 
 
-for kind in sys.argv[3:] or KINDS:
-    setattr(Guard, "test_" + kind.replace("-", "_"), check(kind))
+def check_real_time(name):
+    arguments = [*KINDS[name][0], "--window", "128", "--batch", "32"]  # what waits has its place in the reserve
+
+    @unittest.skipUnless(may_lock_memory(), "memory cannot be locked here")
+    def test(self):
+        few, more = count_of_workers(arguments, FEW // 4), count_of_workers(arguments, MORE // 4)
+        print(f"{name} under real time: {more - few} allocations in {(MORE - FEW) // 4} operations of each client")
+        self.assertEqual(more, few, f"the worker takes memory for a {name}")
+        self.assertGreater(few, 0, "that clients come takes memory, and was not counted")
+
+    return test
+
+
+for kind in sys.argv[3:] or [*KINDS, REAL_TIME]:
+    if kind == REAL_TIME:
+        for each in KINDS:
+            setattr(Guard, "test_real_time_" + each.replace("-", "_"), check_real_time(each))
+    else:
+        setattr(Guard, "test_" + kind.replace("-", "_"), check(kind))
 
 if __name__ == "__main__":
     raise_file_limit()

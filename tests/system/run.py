@@ -23,6 +23,7 @@ import guarding
 import installing
 import journal
 import managing
+import realtime
 import reloading
 import standing_journal
 import starting
@@ -35,7 +36,7 @@ from little_system import CannotBoot, System, root_for
 # are installed at the beginning; each case afterwards starts and ends with the service stopped and its sockets listening.
 SYSTEMS = (
     (*installing.FIRST, *units.CASES, *starting.CASES, *journal.CASES, *buses.CASES, *installing.LAST),
-    (*installing.FIRST, *managing.CASES, *guarding.CASES, *reloading.CASES, *watchdog.CASES),
+    (*installing.FIRST, *managing.CASES, *guarding.CASES, *reloading.CASES, *watchdog.CASES, *realtime.CASES),
     standing_journal.CASES,
 )
 
