@@ -15,14 +15,13 @@ import glob
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from brokers import Broker, Side, raise_file_limit
+from brokers import Broker, Side, may_lock_memory, raise_file_limit
 from clients import run_load
 
 BUSRTD, LOAD = sys.argv[1:3]
@@ -105,11 +104,6 @@ def count_of_workers(arguments, operations):
     if not found:
         raise AssertionError("no worker is in the profiles")
     return sum(called(calls, MEMORY) for calls in found)
-
-
-def may_lock_memory():
-    return subprocess.run([sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).mlockall(3))"],
-                          capture_output=True).returncode == 0
 
 
 def called(calls, functions):
