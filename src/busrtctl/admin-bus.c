@@ -207,10 +207,11 @@ static int bus_get_settings(struct admin *admin, struct admin_memory *memory,
         return r < 0 ? admin_fail_answer(admin, method.method, r) : 0;
 }
 
-/* The limits are settings of the configuration that are not where to listen and whom to tell. */
+/* The limits are the settings of the configuration that a reload changes. */
 static bool is_limit(const char *key)
 {
-        static const char *const others[] = {"Listen", "DBus", "DBusName", "Workers"};
+        static const char *const others[] = {"Listen",  "DBus",     "DBusName",
+                                             "Workers", "RealTime", "RealTimeReserve"};
 
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
                 if (strcmp(key, others[i]) == 0)
