@@ -370,6 +370,7 @@ void *worker_main(void *worker)
 {
         struct worker *w = worker;
 
+        (void)pthread_setname_np(pthread_self(), "busrt-worker");
         worker_enter_bus(w);
         while (!worker_is_over(w) && worker_pass(w, worker_timeout(w)) >= 0)
                 ;

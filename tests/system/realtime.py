@@ -46,11 +46,12 @@ def installed(system, *more):
 
 
 def threads(system):
-    """(policy, CPUs) of each thread of the service, its main thread first."""
-    pid = system.outer_pid(SERVICE)
-    tasks = sorted(int(task) for task in os.listdir(f"/proc/{pid}/task"))
-    tasks.remove(pid)
-    return [(os.sched_getscheduler(task), os.sched_getaffinity(task)) for task in (pid, *tasks)]
+    """{(name, policy, CPUs), ...} of the service's threads."""
+    found, folder = set(), f"/proc/{system.outer_pid(SERVICE)}/task"
+    for task in os.listdir(folder):
+        with open(f"{folder}/{task}/comm", encoding="utf-8") as file:
+            found.add((file.read().strip(), os.sched_getscheduler(int(task)), tuple(os.sched_getaffinity(int(task)))))
+    return found
 
 
 def real_time(system):
@@ -61,10 +62,9 @@ def real_time(system):
         with open(f"/proc/{system.outer_pid(SERVICE)}/status", encoding="utf-8") as file:
             locked = int(re.search(r"^VmLck:\s*(\d+) kB", file.read(), re.M).group(1))
         check(locked > 16 << 10, f"{locked} kB are locked")
-        found = threads(system)
-        check(found[0][0] == os.SCHED_OTHER, "the main thread is under real-time scheduling")
-        check([policy for policy, _ in found].count(os.SCHED_FIFO) == 1, f"the threads run so: {found}")
-        check(all(cpus == {1} for _, cpus in found), f"the threads run so: {found}")
+        wanted = {("busrt-worker", os.SCHED_FIFO, (1,)),
+                  *((name, os.SCHED_OTHER, (1,)) for name in ("busrtd", "busrtd-log", "busrtd-notify"))}
+        check(threads(system) == wanted, f"the threads run so: {threads(system)}")
         pid = system.show(SERVICE, "MainPID")
         record, = wait_until(lambda: records(system, f"_PID={pid}", f"MESSAGE_ID={ID_REAL_TIME}"), "the record of it")
         check("of memory locked" in record["MESSAGE"] and "SCHED_FIFO, priority 20, on CPU 1" in record["MESSAGE"]
