@@ -316,7 +316,7 @@ static int daemon_settle_real_time(struct daemon *d)
         size_t needed;
         int r;
 
-        real_time_start(&d->real_time, d->engine);
+        real_time_start(&d->real_time, d->engine, o->engine.n_workers);
         r = real_time_check(&d->real_time, o, error, &where);
         if (r < 0) {
                 message_config_refused(&record, error, &where);

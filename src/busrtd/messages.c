@@ -184,11 +184,12 @@ void message_real_time(struct log_record *ret, const struct real_time *rt,
         if (scheduled)
                 (void)snprintf(priority, sizeof(priority), ", priority %d", rt->priority);
         say(ret, rt->others_too || !scheduled ? LOG_WARNING : LOG_INFO, ID_REAL_TIME,
-            "real time: %s; the worker runs under %s%s, on CPU %s%s",
-            describe_memory(rt, c, memory, sizeof(memory)), real_time_policy_name(rt->policy),
-            priority, cpus_format(&rt->cpus, cpus, sizeof(cpus)),
-            !scheduled       ? ": whatever else runs there holds it up (CPUSchedulingPolicy=fifo)"
-            : rt->others_too ? ", and so do the other threads, which may not step down "
+            "real time: %s; %zu worker%s under %s%s, on CPU %s%s",
+            describe_memory(rt, c, memory, sizeof(memory)), rt->n_workers,
+            rt->n_workers > 1 ? "s" : "", real_time_policy_name(rt->policy), priority,
+            cpus_format(&rt->cpus, cpus, sizeof(cpus)),
+            !scheduled ? ": whatever else runs there holds messages up (CPUSchedulingPolicy=fifo)"
+            : rt->others_too ? "; the other threads run so, too, since they may not step down "
                                "(SystemCallFilter=sched_setscheduler)"
                              : "");
 }

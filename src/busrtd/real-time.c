@@ -13,7 +13,6 @@
 #define STACK_SIZE (256 << 10) /* of every thread: all of it is locked */
 #define HEAP_STEP (1 << 20)
 #define PATIENCE NSEC_PER_SEC
-#define N_WORKERS 1
 
 /* --- Memory --- */
 
@@ -132,8 +131,9 @@ void real_time_look(struct real_time *rt, struct engine *engine)
                 *rt = now;
 }
 
-void real_time_start(struct real_time *rt, struct engine *engine)
+void real_time_start(struct real_time *rt, struct engine *engine, size_t n_workers)
 {
+        rt->n_workers = n_workers;
         look_at_this_thread(NULL, rt);
         rt->others_too = real_time_step_down() < 0;
         real_time_look(rt, engine);
@@ -161,7 +161,7 @@ int real_time_check(const struct real_time *rt, const struct options *o,
 
         cpus_shared(&shared);
         if (o->engine.busy_poll == 0 || !real_time_is_scheduled(rt) ||
-            cpus_are_own(&rt->cpus, &shared, N_WORKERS + rt->others_too))
+            cpus_are_own(&rt->cpus, &shared, rt->n_workers + rt->others_too))
                 return 0;
         (void)options_foreach_setting(o, find_busy_poll, &setting);
         if (setting.line) {
@@ -173,13 +173,11 @@ int real_time_check(const struct real_time *rt, const struct options *o,
         }
         (void)snprintf(
                 error, OPTIONS_ERROR_MAX,
-                "%s%s %s: a worker under %s needs a CPU of its own for that, and this one "
-                "shares CPU %s with others: set CPUAffinity= to one that nothing else uses%s",
+                "%s%s %s: under %s each of %zu worker%s needs a CPU of its own for that, and "
+                "CPU %s is shared: set CPUAffinity= to %zu that nothing else uses",
                 place, setting.line ? "BusyPollUSec=" : "--busy-poll",
                 text_duration(o->engine.busy_poll, poll), real_time_policy_name(rt->policy),
-                cpus_format(&rt->cpus, cpus, sizeof(cpus)),
-                rt->others_too ? " and one more, or let the other threads step down "
-                                 "(SystemCallFilter=sched_setscheduler)"
-                               : "");
+                rt->n_workers, rt->n_workers > 1 ? "s" : "",
+                cpus_format(&rt->cpus, cpus, sizeof(cpus)), rt->n_workers + rt->others_too);
         return -EINVAL;
 }

@@ -16,6 +16,7 @@ struct real_time {
         int policy; /* SCHED_OTHER, ... */
         int priority;
         cpu_set_t cpus;
+        size_t n_workers;
         bool others_too; /* the other threads could not step down */
         size_t locked;   /* bytes of memory */
 };
@@ -24,9 +25,10 @@ struct real_time {
 void real_time_prepare(void);
 /* The calling thread is no worker: it leaves real-time scheduling. 0 or -errno. */
 int real_time_step_down(void);
-/* The main thread steps down, and the engine's worker is looked at. */
-void real_time_start(struct real_time *rt, struct engine *engine);
-/* Looks at the worker again; one that stands still is as it was. */
+/* The main thread steps down, and the first of the engine's workers is looked at: all were started
+ * alike. */
+void real_time_start(struct real_time *rt, struct engine *engine, size_t n_workers);
+/* Looks at it again; one that stands still is as it was. */
 void real_time_look(struct real_time *rt, struct engine *engine);
 /* Locks all memory, that to come too. 0 or -errno. */
 int real_time_lock(struct real_time *rt);
@@ -40,7 +42,7 @@ static inline bool real_time_is_scheduled(const struct real_time *rt)
 /* "SCHED_FIFO" */
 const char *real_time_policy_name(int policy);
 
-/* -EINVAL: the options ask for busy polling, and a worker under real-time scheduling has no CPU of
- * its own for that: error is one line with file, line and key, and where says the place. */
+/* -EINVAL: the options ask for busy polling, and workers under real-time scheduling have no CPUs of
+ * their own for that: error is one line with file, line and key, and where says the place. */
 int real_time_check(const struct real_time *rt, const struct options *options,
                     char error[OPTIONS_ERROR_MAX], struct config_place *where);

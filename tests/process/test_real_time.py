@@ -44,7 +44,7 @@ class Memory(TestCase):
     def test_it_is_locked_before_clients_come(self):
         broker = self.broker('-B', 'bus.sock', '--real-time')
         self.assertGreater(locked(broker), 16 << 20)
-        broker.log.wait_for(r'real time: .* MiB of memory locked, 16 MiB of buffers ready; the worker runs under')
+        broker.log.wait_for(r'real time: .* MiB of memory locked, 16 MiB of buffers ready; 1 worker under')
         client = self.connected(broker, 'c')
         self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
 
@@ -85,9 +85,15 @@ class Scheduling(TestCase):
         if not SANITIZED:  # whose threads are their own
             self.assertEqual(set(sum(found.values(), [])), {os.SCHED_OTHER})
 
+    def test_so_do_several_workers(self):
+        broker = self.broker('-B', 'bus.sock', '-w', '3', launcher=FIFO)
+        client = self.connected(broker, 'c')
+        self.assertEqual(client.acked(MESSAGE, b'c\0hello'), OK)
+        self.assertEqual(policies(broker)['busrt-worker'], [os.SCHED_FIFO] * 3)
+
     def test_how_it_runs_is_told(self):
         broker = self.broker('-B', 'bus.sock', launcher=('taskset', '-c', str(CPUS[-1]), *FIFO))
-        broker.log.wait_for(rf'the worker runs under SCHED_FIFO, priority 20, on CPU {CPUS[-1]}\n')
+        broker.log.wait_for(rf'1 worker under SCHED_FIFO, priority 20, on CPU {CPUS[-1]}\n')
 
     def test_without_fifo_all_is_as_it_was(self):
         self.assertEqual(set(sum(policies(self.broker('-B', 'bus.sock')).values(), [])), {os.SCHED_OTHER})
@@ -108,8 +114,8 @@ class BusyPolling(TestCase):
             name = 'SCHED_RR' if '--rr' in policy else 'SCHED_FIFO'
             broker = self.broker(*self.configure('[Bus]\n\nBusyPollUSec=100\n'), wait=False, launcher=policy)
             self.assertEqual(broker.wait(), 2)
-            self.assertRegex(broker.log.read_all(), rf'\A\S*busrtd: {self.file}:3: BusyPollUSec= 100 µs: a worker under {name} needs a '
-                             r'CPU of its own [^\n]*CPUAffinity=[^\n]*\n\Z')
+            self.assertRegex(broker.log.read_all(), rf'\A\S*busrtd: {self.file}:3: BusyPollUSec= 100 µs: under {name} each of 1 '
+                             r'worker needs a CPU of its own [^\n]*CPUAffinity=[^\n]*\n\Z')
         broker = self.broker('-B', 'bus.sock', '--busy-poll', '20', wait=False, launcher=FIFO)
         self.assertEqual(broker.wait(), 2)
         self.assertIn('--busy-poll 20 µs', broker.log.read_all())
@@ -122,11 +128,18 @@ class BusyPolling(TestCase):
         launcher = ('taskset', '-c', str(CPUS[-1]), *FIFO)
         self.assert_serves(self.broker('-B', 'bus.sock', '--busy-poll', '20', launcher=launcher).path())
 
+    @unittest.skipIf(len(CPUS) < 2, 'there is one CPU only')
+    def test_each_worker_wants_one(self):
+        broker = self.broker('-B', 'bus.sock', '--busy-poll', '20', '-w', '2', wait=False,
+                             launcher=('taskset', '-c', str(CPUS[-1]), *FIFO))
+        self.assertEqual(broker.wait(), 2)
+        self.assertIn('under SCHED_FIFO each of 2 workers needs a CPU of its own', broker.log.read_all())
+
     def test_a_reload_is_refused_as_a_start_is(self):
         broker = self.broker(*self.configure(''), launcher=FIFO)
         self.configure('[Bus]\nBusyPollUSec=100\nQueueFrames=9\n')
         broker.signal(signal.SIGHUP)
-        broker.log.wait_for(rf'configuration not reloaded, all stays as it was: {self.file}:2: BusyPollUSec= 100 µs: a worker')
+        broker.log.wait_for(rf'configuration not reloaded, all stays as it was: {self.file}:2: BusyPollUSec= 100 µs: under SCHED_FIFO')
         self.configure('[Bus]\nQueueFrames=9\n')
         broker.signal(signal.SIGHUP)
         broker.log.wait_for('configuration reloaded: QueueFrames 8192 -> 9')

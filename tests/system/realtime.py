@@ -67,7 +67,7 @@ def real_time(system):
         check(threads(system) == wanted, f"the threads run so: {threads(system)}")
         pid = system.show(SERVICE, "MainPID")
         record, = wait_until(lambda: records(system, f"_PID={pid}", f"MESSAGE_ID={ID_REAL_TIME}"), "the record of it")
-        check("of memory locked" in record["MESSAGE"] and "SCHED_FIFO, priority 20, on CPU 1" in record["MESSAGE"]
+        check("of memory locked" in record["MESSAGE"] and "1 worker under SCHED_FIFO, priority 20, on CPU 1" in record["MESSAGE"]
               and record["PRIORITY"] == "6", f"the record is {record}")
         return record["MESSAGE"] + (", by a capability, since no limit can be raised here" if more else "")
 
