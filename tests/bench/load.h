@@ -3,7 +3,7 @@
  * The load client: what its parts share. Options, connections (client.c), the probe that watches
  * the broker and the JSON writer (report.c), and one entry for each mode. It stands on libc alone
  * and has wire code of its own, so that a fault in the broker's codecs cannot hide behind the same
- * fault here.
+ * fault here. busrt-floor (floor.c) shares that wire code.
  */
 #pragma once
 
@@ -47,13 +47,13 @@ struct options {
         const char *address;
         const char *stage;
         uint64_t clients;    /* sending clients; in idle mode, idle ones */
-        uint64_t receivers;  /* of the fan-out stages */
+        uint64_t receivers;  /* of the fan-out stages, groups and masks */
         uint64_t payload;    /* bytes, at least PAYLOAD_MIN */
         uint64_t window;     /* frames in flight for each receiver, a power of two */
-        uint64_t batch;      /* frames in a write, a power of two */
+        uint64_t batch;      /* most frames in a write */
         uint64_t depth;      /* operations of a client that wait for their acknowledgement */
         uint64_t count;      /* operations of each client, 0 = as many as the time allows */
-        uint64_t topics;     /* subscribed in total in the topics stage */
+        uint64_t topics;     /* subscribed in total in the topics stage, or groups */
         uint64_t idle;       /* idle clients beside the traffic */
         uint64_t cpu;        /* to run on, UINT64_MAX = any */
         uint64_t interval;   /* microseconds from an arrival to the next send (latency) */
@@ -62,6 +62,8 @@ struct options {
         double warmup;
         bool realtime;
         bool block; /* wait in poll() (latency) */
+        bool poll;  /* never wait (throughput) */
+        bool raw;   /* what is sent is what arrives: a relay is at the other end */
         bool mute;  /* do not answer pings (idle) */
 };
 
