@@ -35,7 +35,7 @@ static void pair_open(struct pair *p, const struct options *o)
         client_open(&p->to, o->address, "bench.to");
         name_size = strlen(p->from.name) + 1;
         p->frame_size = frame_write(NULL, flags, p->to.name, o->payload);
-        p->frame = xcalloc(1, p->frame_size);
+        p->frame = xcalloc(1, p->frame_size + RECV_HEADER + name_size);
         frame_write(p->frame, flags, p->to.name, o->payload);
         p->expected_size = RECV_HEADER + name_size + o->payload;
         p->expected = xcalloc(1, p->expected_size);
@@ -44,6 +44,10 @@ static void pair_open(struct pair *p, const struct options *o)
         put32(p->expected + 1, (uint32_t)(name_size + o->payload));
         p->expected[5] = o->realtime;
         memcpy(p->expected + RECV_HEADER, p->from.name, name_size);
+        if (o->raw) {
+                p->frame_size = p->expected_size;
+                memcpy(p->frame, p->expected, p->frame_size);
+        }
 }
 
 static void pair_close(struct pair *p)

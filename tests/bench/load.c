@@ -27,12 +27,13 @@ static const char USAGE[] =
         "\n"
         "  --stage NAME       one of those below (default send+recv.no)\n"
         "  --clients N        sending clients, or idle ones (default 8)\n"
-        "  --receivers N      of the stages fanout and broadcast (default 100)\n"
+        "  --receivers N      of the stages fanout, broadcast, groups and masks (default 100)\n"
         "  --payload BYTES    (default 100)\n"
         "  --window FRAMES    most frames in flight to one receiver (default 4096)\n"
         "  --batch FRAMES     most frames in one write (default 512)\n"
         "  --depth N          acknowledged stages: operations in flight of a client (default 1)\n"
-        "  --topics N         topics stage: topics subscribed in total (default 10)\n"
+        "  --topics N         topics stage: topics subscribed in total (default 10); groups stage: "
+        "groups\n"
         "  --idle N           idle clients beside the traffic (default 0)\n"
         "  --seconds S        time of the measurement (default 1)\n"
         "  --warmup S         the same traffic before it (default 0.2)\n"
@@ -40,6 +41,8 @@ static const char USAGE[] =
         "  --interval USEC    latency: rest before the next frame (default 0)\n"
         "  --realtime         ask for an immediate flush\n"
         "  --block            latency: wait in poll(), do not look all the time\n"
+        "  --poll             throughput: look all the time, do not wait\n"
+        "  --raw              for a relay of bytes: send frames in the form in which they arrive\n"
         "  --mute             idle: do not answer pings\n"
         "  --cpu N            run on this CPU only\n"
         "  --broker-pid PID   report this process's CPU and memory\n"
@@ -53,6 +56,8 @@ enum option_id {
         OPTION_WARMUP,
         OPTION_REALTIME,
         OPTION_BLOCK,
+        OPTION_POLL,
+        OPTION_RAW,
         OPTION_MUTE,
         OPTION_NUMBER, /* and on: an index into NUMBERS */
 };
@@ -71,7 +76,7 @@ struct number_option {
 static const struct number_option NUMBERS[] = {
         NUMBER("clients", clients, 1, 60000),
         NUMBER("receivers", receivers, 1, 60000),
-        NUMBER("payload", payload, PAYLOAD_MIN, 65536),
+        NUMBER("payload", payload, PAYLOAD_MIN, PAYLOAD_MAX),
         NUMBER("window", window, WINDOW_GRANULES, 1U << 20),
         NUMBER("batch", batch, 1, 1U << 16),
         NUMBER("depth", depth, 1, 1U << 20),
@@ -90,6 +95,8 @@ static const struct option FLAGS[] = {
         {"warmup", required_argument, NULL, OPTION_WARMUP},
         {"realtime", no_argument, NULL, OPTION_REALTIME},
         {"block", no_argument, NULL, OPTION_BLOCK},
+        {"poll", no_argument, NULL, OPTION_POLL},
+        {"raw", no_argument, NULL, OPTION_RAW},
         {"mute", no_argument, NULL, OPTION_MUTE},
 };
 
@@ -138,6 +145,12 @@ static void apply_option(struct options *o, int id)
         case OPTION_BLOCK:
                 o->block = true;
                 break;
+        case OPTION_POLL:
+                o->poll = true;
+                break;
+        case OPTION_RAW:
+                o->raw = true;
+                break;
         case OPTION_MUTE:
                 o->mute = true;
                 break;
@@ -166,8 +179,8 @@ static void parse_options(struct options *o, int argc, char **argv)
         }
         o->mode = argv[optind];
         o->address = argv[optind + 1];
-        if ((o->window & (o->window - 1)) != 0 || (o->batch & (o->batch - 1)) != 0)
-                fail("--window and --batch want powers of two");
+        if ((o->window & (o->window - 1)) != 0)
+                fail("--window wants a power of two");
 }
 
 static void settle(const struct options *o)

@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE (256U * 1024)
+#define LARGE_SIZE (64U * 1024)
+#define HEAD_MAX 256U /* names and topics */
 #define EVENTS_MAX 64
-#define STANDSTILL_MSEC 10000
+#define STANDSTILL_SEC 10
 
 static void peer_arm(struct traffic *t, struct peer *p, bool out)
 {
@@ -68,11 +70,12 @@ static uint64_t sender_room(const struct sender *s)
 static bool sender_pump(struct traffic *t, struct sender *s)
 {
         uint64_t room = sender_room(s);
-        uint32_t slot = (uint32_t)(s->next & (s->slots - 1)), n = s->slots - slot;
+        uint32_t slot = (uint32_t)(s->next % s->slots), n = s->slots - slot;
         uint8_t *first = s->frames + slot * s->frame_size, *f = first;
 
         if (s->peer->out_left > 0 || room == 0)
                 return false;
+        n = n < s->batch ? n : s->batch;
         if (room < n)
                 n = (uint32_t)room;
         for (uint32_t i = 0; i < n; i++, f += s->frame_size) {
@@ -119,6 +122,25 @@ static bool frame_is_of_broker(const uint8_t *frame, size_t size)
                memcmp(frame + RECV_HEADER, broker, sizeof(broker)) == 0;
 }
 
+/* Kind, length, sender and, of a publication, the topic with that index. */
+static bool frame_is_of(const struct sender *s, uint32_t topic, const uint8_t *frame, size_t head)
+{
+        const uint8_t *sent = s->frames + topic * s->frame_size + SEND_HEADER;
+
+        return head == s->prefix_size + s->topic_size &&
+               memcmp(frame, s->prefix, s->prefix_size) == 0 &&
+               memcmp(frame + s->prefix_size, sent, s->topic_size) == 0;
+}
+
+static void flow_advance(struct flow *flow, const struct receiver *r, uint32_t n_topics)
+{
+        if (++flow->at == r->n_topics) {
+                flow->at = 0;
+                flow->base += n_topics;
+        }
+        flow->next = flow->base + r->topics[flow->at];
+}
+
 static void receiver_frame(struct traffic *t, struct peer *p, const uint8_t *frame, size_t size)
 {
         const uint8_t *payload = frame + size - t->payload;
@@ -133,15 +155,14 @@ static void receiver_frame(struct traffic *t, struct peer *p, const uint8_t *fra
         if (!r || size < RECV_HEADER + t->payload || (from = get32(payload)) >= t->n_senders)
                 fail("%s: a frame of %zu bytes that nobody sent", p->client.name, size);
         flow = &r->flows[from];
-        if (size != flow->prefix_size + t->payload ||
-            memcmp(frame, flow->prefix, flow->prefix_size) != 0)
+        s = &t->senders[from];
+        if (!flow->open || !frame_is_of(s, r->topics[flow->at], frame, size - t->payload))
                 fail("%s: a frame whose kind, sender or topic is wrong", p->client.name);
         seq = get64(payload + 4);
         if (seq != flow->next)
                 fail("%s: frame %llu of sender %u came in place of %llu", p->client.name,
                      (unsigned long long)seq, from, (unsigned long long)flow->next);
-        s = &t->senders[from];
-        flow->next += flow->stride;
+        flow_advance(flow, r, t->n_topics);
         if (seq >> s->granule_shift != flow->next >> s->granule_shift)
                 sender_credit(s, seq >> s->granule_shift);
         r->delivered++;
@@ -172,11 +193,15 @@ static size_t peer_parse(struct traffic *t, struct peer *p, const uint8_t *data,
 
 static void peer_read(struct traffic *t, struct peer *p)
 {
+        bool large = t->frame_max > LARGE_SIZE;
+        uint8_t *buffer = large ? p->tail : t->buffer;
         size_t size = p->tail_size, left;
         ssize_t n;
 
-        memcpy(t->buffer, p->tail, size);
-        n = recv(p->client.fd, t->buffer + size, BUFFER_SIZE - size, MSG_DONTWAIT);
+        if (!large)
+                memcpy(buffer, p->tail, size);
+        n = recv(p->client.fd, buffer + size, (large ? t->frame_max : BUFFER_SIZE) - size,
+                 MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n < 0)
@@ -184,10 +209,10 @@ static void peer_read(struct traffic *t, struct peer *p)
         if (n == 0)
                 fail("%s: the broker closed the connection", p->client.name);
         size += (size_t)n;
-        left = peer_parse(t, p, t->buffer, size);
-        if (left >= RECV_HEADER + t->payload + 256)
+        left = peer_parse(t, p, buffer, size);
+        if (left >= t->frame_max)
                 fail("%s: a frame that is too long", p->client.name);
-        memcpy(p->tail, t->buffer + size - left, left);
+        memmove(p->tail, buffer + size - left, left);
         p->tail_size = left;
 }
 
@@ -207,6 +232,16 @@ static bool traffic_all_sent(const struct traffic *t)
         return true;
 }
 
+/* Nothing came. Has it been so for ten seconds? A wait that blocks is as long by itself. */
+static bool traffic_stands(struct traffic *t)
+{
+        uint64_t now = now_nsec();
+
+        if (t->idle_since == 0)
+                t->idle_since = now;
+        return !t->o->poll || now - t->idle_since >= STANDSTILL_SEC * NSEC_PER_SEC;
+}
+
 /* One turn. Whoever is sending does not wait once all is sent: then nothing may come. */
 static void traffic_turn(struct traffic *t, bool sending)
 {
@@ -217,11 +252,14 @@ static void traffic_turn(struct traffic *t, bool sending)
         for (uint32_t i = 0; i < t->n_senders; i++)
                 more |= sender_pump(t, &t->senders[i]);
         more |= sending && traffic_all_sent(t);
-        n = epoll_wait(t->epoll, events, EVENTS_MAX, more ? 0 : STANDSTILL_MSEC);
+        n = epoll_wait(t->epoll, events, EVENTS_MAX,
+                       more || t->o->poll ? 0 : STANDSTILL_SEC * 1000);
         if (n < 0 && errno != EINTR)
                 fail("epoll_wait: %s", strerror(errno));
-        if (n == 0 && !more)
-                fail("nothing moved for %d s", STANDSTILL_MSEC / 1000);
+        if (n != 0 || more)
+                t->idle_since = 0;
+        else if (traffic_stands(t))
+                fail("nothing moved for %d s", STANDSTILL_SEC);
         for (int i = 0; i < n; i++)
                 peer_event(t, events[i].data.ptr, events[i].events);
 }
@@ -239,7 +277,7 @@ static bool traffic_drained(const struct traffic *t)
                 for (uint32_t k = 0; k < t->n_senders; k++) {
                         const struct flow *flow = &t->receivers[i].flows[k];
 
-                        if (flow->prefix && flow->next < t->senders[k].next)
+                        if (flow->open && flow->next < t->senders[k].next)
                                 return false;
                 }
         return true;
@@ -294,12 +332,13 @@ void traffic_start(struct traffic *t)
         t->epoll = epoll_create1(EPOLL_CLOEXEC);
         if (t->epoll < 0)
                 fail("epoll_create1: %s", strerror(errno));
-        t->buffer = xcalloc(1, BUFFER_SIZE + RECV_HEADER + t->payload + 256);
+        t->frame_max = RECV_HEADER + HEAD_MAX + t->payload;
+        t->buffer = xcalloc(1, BUFFER_SIZE);
         for (uint32_t i = 0; i < t->n_peers; i++) {
                 struct peer *p = &t->peers[i];
                 struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
 
-                p->tail = xcalloc(1, RECV_HEADER + t->payload + 256);
+                p->tail = xcalloc(1, t->frame_max);
                 if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, p->client.fd, &e) < 0)
                         fail("epoll_ctl: %s", strerror(errno));
         }

@@ -13,6 +13,7 @@
 #include "load.h"
 
 #define PAYLOAD_MIN 12U
+#define PAYLOAD_MAX (16U * 1024 * 1024)
 #define WINDOW_GRANULES 8U
 
 struct sender;
@@ -32,13 +33,17 @@ struct peer {
 
 struct sender {
         struct peer *peer;
-        uint8_t *frames;  /* one for each slot; slot i holds sequence numbers that are i mod `slots`
-                           */
-        uint8_t *barrier; /* the acknowledged operation that ends a phase without receivers */
+        uint8_t *frames; /* one for each slot; slot i holds sequence numbers that are i mod `slots`
+                          */
+        uint8_t *prefix; /* how these frames begin when they arrive, up to a topic or the payload */
+        size_t prefix_size;
+        size_t topic_size; /* of a publication, with its NUL: the same of all topics */
+        uint8_t *barrier;  /* the acknowledged operation that ends a phase without receivers */
         size_t barrier_size;
         size_t frame_size;
         size_t payload_at;
-        uint32_t slots;   /* frames in a write, a power of two */
+        uint32_t slots;
+        uint32_t batch;   /* most frames in a write */
         uint32_t depth;   /* 0: no acknowledgements */
         uint8_t ack_code; /* that is right */
         bool in_barrier;
@@ -52,14 +57,16 @@ struct sender {
 
 /* What a receiver expects of one sender. */
 struct flow {
-        uint8_t *prefix; /* the frame up to its payload */
-        size_t prefix_size;
         uint64_t next; /* sequence number */
-        uint32_t stride;
+        uint64_t base; /* of the round through all topics that `next` is in */
+        uint32_t at;   /* in the receiver's list */
+        bool open;     /* anything at all */
 };
 
 struct receiver {
         struct flow *flows; /* by the sender's index */
+        uint32_t *topics;   /* which topics it gets, ascending: those of sequence numbers */
+        uint32_t n_topics;
         uint64_t delivered;
 };
 
@@ -69,9 +76,12 @@ struct traffic {
         struct sender *senders;
         struct receiver *receivers;
         uint32_t n_peers, n_senders, n_receivers;
+        uint32_t n_topics; /* frame n of a sender is on topic n mod n_topics */
         size_t payload;
-        uint8_t *buffer; /* every read goes through it */
+        size_t frame_max; /* no frame that arrives is longer */
+        uint8_t *buffer;  /* small frames are read through it, large ones into the tail */
         int epoll;
+        uint64_t idle_since; /* nanoseconds, 0 while anything comes */
 };
 
 struct totals {
@@ -83,6 +93,29 @@ void traffic_start(struct traffic *t);
 /* Sends until the time or each sender's count is over, then waits until everything has arrived. */
 void traffic_run(struct traffic *t, double seconds, uint64_t count);
 struct totals traffic_totals(const struct traffic *t);
+
+/* Whom the frames of a stage reach. */
+enum reach {
+        REACH_NOBODY,
+        REACH_NEXT,
+        REACH_ALL,
+        REACH_HOT, /* and on: by topics.c */
+        REACH_GROUPS,
+        REACH_MASKS,
+};
+
+/* topics.c: what the stages with many topics need to know. The topic of frame n of a sender is that
+ * of slot n modulo the count. */
+#define TOPIC_MAX 48U
+uint32_t topics_count(enum reach reach, const struct options *o);
+uint32_t topics_receivers(enum reach reach, const struct options *o);
+void topics_name(enum reach reach, uint32_t slot, char *ret);
+/* The masks of a subscriber, joined by NUL. The caller frees them. */
+char *topics_subscription(enum reach reach, const struct options *o, uint32_t subscriber,
+                          size_t *ret_size);
+/* The slots whose frames reach a subscriber, ascending. The caller frees them. */
+uint32_t *topics_reaching(enum reach reach, const struct options *o, uint32_t subscriber,
+                          uint32_t *ret_n);
 
 /* stages.c: connects the clients and fills the tables as the stage of the options wants it. */
 void stage_open(struct traffic *t, const struct options *o);
