@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One broker under test: starts it on a socket of its own, measures its CPU and memory, stops it.
+"""One broker under test: starts it on a socket or port of its own, measures its CPU and memory, stops it.
 
 CPU comes from the process clock (every thread, user and system, in nanoseconds, also of threads that have
 ended). Memory comes from /proc/PID/status and /proc/PID/smaps_rollup, in KiB.
@@ -55,13 +55,19 @@ def pin_to(cpu):
     return prepare
 
 
-class Broker:
-    """A running broker, as a context: `with Broker(side, args, cpu) as broker`."""
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
-    def __init__(self, side, args=(), cpu=None):
+
+class Broker:
+    """A running broker, as a context: `with Broker(side, args, cpu) as broker`. Its address is a path, or host:port."""
+
+    def __init__(self, side, args=(), cpu=None, tcp=False):
         self.side = side
         self.dir = tempfile.mkdtemp(prefix="busrt-bench-")
-        self.socket = os.path.join(self.dir, "bus.sock")
+        self.socket = f"127.0.0.1:{free_port()}" if tcp else os.path.join(self.dir, "bus.sock")
         self.log_path = os.path.join(self.dir, "log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -88,15 +94,20 @@ class Broker:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise Failed(f"the broker ended at once: {self.last_line()}")
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-                s.settimeout(1)
-                try:
-                    s.connect(self.socket)
-                    if s.recv(3) == b"\xeb\x01\x00":
-                        return
-                except OSError:
-                    time.sleep(0.002)
+            if self.answers():
+                return
+            time.sleep(0.002)
         raise Failed(f"the broker was not there after {seconds} s")
+
+    def answers(self):
+        host, _, port = self.socket.rpartition(":")
+        with socket.socket(socket.AF_INET if host else socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(1)
+            try:
+                s.connect((host, int(port)) if host else self.socket)
+                return s.recv(3) == b"\xeb\x01\x00"
+            except OSError:
+                return False
 
     def last_line(self):
         with open(self.log_path, "rb") as f:

@@ -7,39 +7,42 @@ goal it has. All numbers of a case come from the same runs.
 
 from brokers import Broker
 from clients import CLI_STAGES, run_cli, run_idle, run_load
+from goals import Apart, Below, Complete, at_least, at_most, floor_at_least, floor_at_most, own_at_least, own_at_most
 
 QUEUE = ("--queue-size", "2000000")
 
 
 class Row:
-    """One line of the table. A goal is a kind and a number:
+    """One line of the table: a metric of the measurements, how it is shown, and the goals that it has."""
 
-    at-least   ours / reference      (rates)
-    at-most    ours / reference      (costs)
-    below      ours alone
-    apart      ours alone: by how much `metric` and `other` may differ, as a part of the smaller
-    all        ours alone: every run has it
-    """
+    def __init__(self, metric, label, unit, *goals):
+        self.metric, self.label, self.unit, self.goals = metric, label, unit, [goal for goal in goals if goal]
 
-    def __init__(self, metric, label, unit, goal=None, number=None, other=None):
-        self.metric, self.label, self.unit = metric, label, unit
-        self.goal, self.number, self.other = goal, number, other
+
+class Floor:
+    """busrt-floor beside both brokers: its options, and those that busrt-load needs with it."""
+
+    def __init__(self, *args, load=()):
+        self.args, self.load = args, load
 
 
 class Case:
-    """A name, a sentence, rows, and measure(setup, side) -> {metric: value}."""
+    """A name, a sentence, rows, and measure(setup, side) -> {metric: value}. A case with a floor measures that, too."""
 
-    def __init__(self, name, text, rows, measure, runs=None):
+    def __init__(self, name, text, rows, measure, runs=None, floor=None):
         self.name, self.text, self.rows, self.measure = name, text, rows, measure
-        self.runs = runs or {}
+        self.runs, self.floor = runs or {}, floor
 
 
-def start(setup, side, args=()):
-    return Broker(side, args, setup.broker_cpu)
+def start(setup, side, args=(), floor=None, tcp=False):
+    """A fresh broker, or the floor in its place."""
+    return Broker(side, floor.args if side is setup.floor else args, setup.broker_cpu, tcp)
 
 
-def load(setup, broker, mode, args, cpu=None):
+def load(setup, broker, mode, args, cpu=None, floor=None):
     args = ["--seconds", setup.seconds, "--warmup", setup.warmup, *args]
+    if floor and broker.side is setup.floor:
+        args += floor.load
     return run_load(setup.load, broker, mode, args, setup.client_cpu if cpu is None else cpu)
 
 
@@ -48,18 +51,18 @@ def cost(result, suffix=""):
             "hwm" + suffix: result["broker_hwm_kib"]}
 
 
-def traffic(name, text, args, rate=None, cpu=None, unit="message"):
-    """A case of one stage of busrt-load."""
+def traffic(name, text, args, rate=(), cpu=(), unit="message", floor=None, tcp=False):
+    """A case of one stage of busrt-load. rate and cpu: goals."""
 
     def measure(setup, side):
-        with start(setup, side) as broker:
-            return cost(load(setup, broker, "throughput", args))
+        with start(setup, side, floor=floor, tcp=tcp) as broker:
+            return cost(load(setup, broker, "throughput", args, floor=floor))
 
     plural = unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
-    rows = [Row("rate", "rate", f"{plural}/s", rate and "at-least", rate),
-            Row("cpu", "broker CPU", f"ns/{unit}", cpu and "at-most", cpu),
+    rows = [Row("rate", "rate", f"{plural}/s", *rate),
+            Row("cpu", "broker CPU", f"ns/{unit}", *cpu),
             Row("hwm", "high-water mark", "KiB")]
-    return Case(name, text, rows, measure)
+    return Case(name, text, rows, measure, floor=floor)
 
 
 def cli_defaults(setup, side):
@@ -80,22 +83,62 @@ def cli_queue(setup, side):
 def cli_queue_rows():
     rows = []
     for name in CLI_STAGES:
-        rows += [Row("rate " + name, f"{name}: rate", "op/s", "at-least", 1.25),
-                 Row("cpu " + name, f"{name}: broker CPU", "ns/op", "at-most", 1 / 2)]
-    return rows + [Row("hwm", "high-water mark", "KiB", "at-most", 1 / 10)]
+        acked = name in ("rpc.call", "rpc.call+handle") or name.endswith("processed")
+        cpu = 1 / 3 if name == "rpc.call" else 1 / 1.8 if acked else 1 / 2
+        rows += [Row("rate " + name, f"{name}: rate", "op/s", at_least(1.3 if acked else 1.25)),
+                 Row("cpu " + name, f"{name}: broker CPU", "ns/op", at_most(cpu))]
+    return rows + [Row("hwm", "high-water mark", "KiB", at_most(1 / 10))]
 
 
-def latency(name, text, args, busy_poll=None, goal=None):
+RELAY = Floor("relay", load=("--raw",))
+RELAY_POLL = Floor("relay", "--poll", load=("--raw",))
+
+
+def latency(name, text, args, busy_poll=None, floor=None, p50=(), p999=()):
     def measure(setup, side):
         polls = busy_poll and side.knows_busy_poll
+        if side is setup.floor:
+            options = floor.args
+        else:
+            options = ("--busy-poll", str(busy_poll)) if polls else ()
         # Always on a CPU each: who polls wants one.
-        with Broker(side, ("--busy-poll", str(busy_poll)) if polls else (), setup.cpus[-1]) as broker:
-            found = load(setup, broker, "latency", args, setup.cpus[0])
+        with Broker(side, options, setup.cpus[-1]) as broker:
+            found = load(setup, broker, "latency", args, setup.cpus[0], floor)
         return {key: found[key + "_ns"] / 1000 for key in ("p50", "p90", "p99", "p999", "max")}
 
-    rows = [Row("p50", "p50", "us", goal and "at-most", goal)]
-    rows += [Row(key, key, "us") for key in ("p90", "p99", "p999", "max")]
-    return Case(name, text, rows, measure)
+    goals = {"p50": p50, "p999": p999}
+    return Case(name, text, [Row(key, "p99.9" if key == "p999" else key, "us", *goals.get(key, ()))
+                             for key in ("p50", "p90", "p99", "p999", "max")], measure, floor=floor)
+
+
+ONE = ["--stage", "send.ack", "--clients", 1, "--realtime"]
+ONE_WAYS = ("blocking", "polling")
+
+
+def one_measure(setup, side, way):
+    polls = way == "polling"
+    options = ["--busy-poll", "100"] if polls and side.knows_busy_poll else []
+    if side is setup.floor:
+        options = ["ack", "--poll"] if polls else ["ack"]
+    with Broker(side, options, setup.cpus[-1] if polls else setup.broker_cpu) as broker:
+        found = load(setup, broker, "throughput", ONE + (["--poll"] if polls else []), setup.cpus[0] if polls else None)
+    return cost(found, " " + way)
+
+
+def one_at_a_time(setup, side):
+    """Both ways. Who runs a broker takes the one that serves better, so their better one is compared."""
+    found = {}
+    for way in ONE_WAYS if setup.turn % 2 == 0 else ONE_WAYS[::-1]:
+        found.update(one_measure(setup, side, way))
+    best = max(ONE_WAYS, key=lambda way: found["rate " + way])
+    return {**found, "rate best": found["rate " + best]}
+
+
+ONE_ROWS = [Row("rate best", "rate, the better of the two ways", "operations/s", at_least(3)),
+            Row("rate blocking", "rate, client and broker wait", "operations/s"),
+            Row("cpu blocking", "broker CPU", "ns/operation"),
+            Row("rate polling", "rate, both look all the time, on a CPU each", "operations/s"),
+            Row("cpu polling", "broker CPU", "ns/operation")]
 
 
 def idle_memory(setup, side):
@@ -109,30 +152,55 @@ def idle_memory(setup, side):
             "ping": result["broker_cpu_ns_per_unit"] / 1000}
 
 
-IDLE_ROWS = [Row("rss", "RSS after every client was pinged", "KiB/client", "below", 4),
-             Row("dirty", "private dirty memory, likewise", "KiB/client", "below", 4),
+IDLE_ROWS = [Row("rss", "RSS after every client was pinged", "KiB/client", Below(4)),
+             Row("dirty", "private dirty memory, likewise", "KiB/client", Below(4)),
              Row("registered", "RSS when all are registered", "KiB/client"),
-             Row("ping", "broker CPU for a ping and its answer", "us", "below", 15)]
+             Row("ping", "broker CPU for a ping and its answer", "us", Below(15))]
 
 
-def beside(few, many):
-    """A case that runs the topics stage twice on each broker: with few and with many of something."""
+def beside(**ways):
+    """A case that runs several kinds of traffic on each broker, each on a fresh one. {suffix: setup -> arguments}"""
 
     def measure(setup, side):
-        found, both = {}, [(" few", few), (" many", many)]
-        for suffix, make in both if setup.turn % 2 == 0 else both[::-1]:
+        found, all_ways = {}, list(ways.items())
+        for suffix, make in all_ways if setup.turn % 2 == 0 else all_ways[::-1]:
             with start(setup, side) as broker:
-                args = ["--stage", "topics", *make(setup)]
-                found.update(cost(load(setup, broker, "throughput", args), suffix))
+                found.update(cost(load(setup, broker, "throughput", make(setup)), " " + suffix))
         return found
 
     return measure
 
 
-def beside_rows(few, many):
-    return [Row("cpu few", f"broker CPU with {few}", "ns/message"),
-            Row("cpu many", f"broker CPU with {many}", "ns/message"),
-            Row("cpu many", "difference", "%", "apart", 25, other="cpu few")]
+def topics_args(topics):
+    return ["--stage", "topics", "--topics", topics]
+
+
+TOPICS_ROWS = [Row("cpu few", "broker CPU with 10 topics subscribed", "ns/message"),
+               Row("cpu many", "broker CPU with 10000 topics subscribed", "ns/message", Apart(25, "cpu few"))]
+
+# Every publication of all three reaches seven subscribers.
+MASKS_WAYS = {
+    "masks": lambda s: ["--stage", "masks", "--receivers", 1000, "--window", 16384],
+    "plain": lambda s: ["--stage", "groups", "--receivers", 1001, "--topics", 143, "--window", 16384],
+    "lone": lambda s: ["--stage", "groups", "--receivers", 7, "--topics", 1, "--window", 512],
+}
+MASKS_ROWS = [Row("cpu masks", "broker CPU, 10000 topics, 1000 subscribers with 20 masks", "ns/publication", at_most(1 / 7),
+                  own_at_most(1.3, "cpu plain", "one topic each")),
+              Row("cpu plain", "broker CPU, 1001 subscribers with one topic each", "ns/publication"),
+              Row("cpu lone", "broker CPU, one topic, 7 subscribers", "ns/publication"),
+              Row("rate masks", "rate, 20 masks", "publications/s"),
+              Row("rate plain", "rate, one topic each", "publications/s")]
+
+
+def idle_beside_args(setup, n):
+    # As long as two pings are apart, so that every idle client's is in it.
+    return ["--stage", "send+recv.no", "--seconds", 2.5 * setup.scale] + (["--idle", n] if n else [])
+
+
+IDLE_BESIDE_ROWS = [Row("rate few", "rate without an idle client", "deliveries/s"),
+                    Row("rate many", "rate with idle clients", "deliveries/s", own_at_least(0.95, "rate few", "without")),
+                    Row("cpu few", "broker CPU without an idle client", "ns/delivery"),
+                    Row("cpu many", "broker CPU with idle clients", "ns/delivery", Apart(25, "cpu few"))]
 
 
 def connect(setup, side):
@@ -140,9 +208,15 @@ def connect(setup, side):
         return cost(load(setup, broker, "connect", []))
 
 
-def fan_out(n, goal=None):
+def fan_out(n):
     args = ["--stage", "fanout", "--receivers", n, "--window", 1024, "--batch", 256]
-    return traffic(f"fan-out.{n}", f"one publisher, {n} subscribers", args, cpu=goal, unit="delivery")
+    return traffic(f"fan-out.{n}", f"one publisher, {n} subscribers", args, [at_least(4)], [at_most(1 / 8)], "delivery")
+
+
+def fan_out_acked(n):
+    args = ["--stage", "fanout.ack", "--receivers", n, "--window", 1024]
+    return traffic(f"fan-out.{n}.ack", f"one publisher, {n} subscribers, one publication at a time, acknowledged", args,
+                   cpu=[at_most(1 / 2.2)], unit="delivery")
 
 
 ACKED = {
@@ -153,43 +227,58 @@ ACKED = {
 }
 
 
-def acked(stage, way):
+def acked(stage, way, tcp=False):
     text, args = ACKED[way]
-    return traffic(f"{stage}.{way}", "acknowledged, " + text, ["--stage", stage, *args], 1.2, 1 / 1.6,
-                   "operation" if stage == "send.ack" else "delivery")
+    where = "over TCP on loopback, " if tcp else ""
+    passes = stage == "send+recv.ack"
+    floor = Floor("ack", "--pass") if passes else Floor("ack")
+    rate = [at_least(1.5)] if tcp else [at_least(1.3), floor_at_least(0.85)]
+    return traffic(("tcp." if tcp else "") + f"{stage}.{way}", f"{where}8 clients, acknowledged, {text}",
+                   ["--stage", stage, *args], rate, [at_most(1 / 2 if tcp else 1 / 1.8)],
+                   "delivery" if passes else "operation", floor, tcp)
 
 
 def all_cases(setup):
     cases = [
         Case("cli.defaults", "the reference's `busrt SOCK benchmark -w 8`, both sides at their defaults",
-             [Row("completed", "completed", "runs", "all"), Row("hwm", "high-water mark", "KiB")],
+             [Row("completed", "completed", "runs", Complete()), Row("hwm", "high-water mark", "KiB")],
              cli_defaults, runs={"ours": setup.runs, "reference": setup.reference_runs}),
         Case("cli.queue", f"the same with `--queue-size 2000000` on both sides, {setup.iters} operations",
              cli_queue_rows(), cli_queue),
-        traffic("send.no", "8 clients send to nobody, no acknowledgements", ["--stage", "send.no"], 3, 1 / 6),
+        traffic("send.no", "8 clients send to nobody, no acknowledgements", ["--stage", "send.no"],
+                [at_least(5)], [at_most(1 / 10)]),
         traffic("send+recv.no", "8 clients in a ring, no acknowledgements", ["--stage", "send+recv.no"],
-                6, 1 / 10, "delivery"),
+                [at_least(8)], [at_most(1 / 12)], "delivery"),
         *[acked(stage, way) for way in ACKED for stage in ("send.ack", "send+recv.ack")],
+        Case("one-at-a-time", "one client, one acknowledged operation at a time, realtime", ONE_ROWS, one_at_a_time,
+             floor=Floor("ack")),
         traffic("publish.no", "8 clients publish, nobody subscribed", ["--stage", "publish.no"]),
         traffic("publish+recv.no", "8 clients publish to one subscriber each",
                 ["--stage", "publish+recv.no"], unit="delivery"),
         traffic("broadcast.100", "one sender broadcasts to 100 clients",
                 ["--stage", "broadcast", "--window", 1024, "--batch", 256], unit="delivery"),
-        fan_out(10), fan_out(100, 1 / 6), fan_out(setup.fan_out, 1 / 6),
+        *[fan_out(n) for n in (10, 100, setup.fan_out)],
+        *[fan_out_acked(n) for n in (10, 100, setup.fan_out)],
+        traffic("large", f"2 clients send messages of {setup.large} bytes to one another",
+                ["--clients", 2, "--payload", setup.large, "--window", 8, "--batch", 1],
+                [floor_at_least(0.7)], unit="delivery", floor=RELAY),
         latency("latency.rest", "one way, a frame every millisecond, ours with busy polling",
-                ["--interval", 1000], 5000, 1 / 8),
-        latency("latency", "one way, a frame after the other, ours with busy polling", [], 100),
-        latency("latency.realtime", "the same with realtime frames", ["--realtime"], 100),
-        latency("latency.block", "the same without busy polling, the client blocks too", ["--block"]),
+                ["--interval", 1000], 5000, RELAY_POLL, [at_most(1 / 8)]),
+        latency("latency", "one way, a frame after the other, ours with busy polling", [], 100, RELAY_POLL,
+                [floor_at_most(1.5)], [at_most(1 / 3)]),
+        latency("latency.realtime", "the same with realtime frames", ["--realtime"], 100, RELAY_POLL),
+        latency("latency.block", "the same without busy polling, the client blocks too", ["--block"], None, RELAY,
+                [at_most(0.9)]),
         Case("idle", f"{setup.idle} idle clients", IDLE_ROWS, idle_memory),
-        Case("topics", "traffic on 64 topics, 10 of them subscribed, and other subscriptions beside them",
-             beside_rows("10 topics subscribed", f"{setup.topics} topics subscribed"),
-             beside(lambda s: ["--topics", 10], lambda s: ["--topics", s.topics])),
-        Case("idle-beside", "the same traffic and idle clients beside it",
-             beside_rows("no idle client", f"{setup.idle} idle clients"),
-             # As long as two pings are apart, so that every idle client's is in it.
-             beside(lambda s: ["--seconds", 2.5 * s.scale],
-                    lambda s: ["--seconds", 2.5 * s.scale, "--idle", s.idle])),
+        Case("idle-beside", f"8 clients in a ring, with and without {setup.idle} idle clients", IDLE_BESIDE_ROWS,
+             beside(few=lambda s: idle_beside_args(s, 0), many=lambda s: idle_beside_args(s, s.idle))),
+        Case("topics", "traffic on 64 topics, 10 of them subscribed, and other subscriptions beside them", TOPICS_ROWS,
+             beside(few=lambda s: topics_args(10), many=lambda s: topics_args(s.topics))),
+        Case("masks", "publications on 10000 topics, a quarter of the masks with wildcards, 7 receivers each; beside it "
+             "as many receivers by one topic each", MASKS_ROWS, beside(**MASKS_WAYS)),
+        traffic("tcp.send+recv.no", "over TCP on loopback, 8 clients in a ring, no acknowledgements",
+                ["--stage", "send+recv.no"], [at_least(6)], [at_most(1 / 8)], "delivery", tcp=True),
+        acked("send.ack", "one", True), acked("send+recv.ack", "one", True),
         Case("connect", "connect, register, close, one after the other",
              [Row("rate", "rate", "1/s"), Row("cpu", "broker CPU", "ns each")], connect),
     ]

@@ -3,7 +3,8 @@
 """Compares two brokers: the same client, the same machine, one after the other, again and again.
 
 Every measurement starts a fresh broker. A round measures both sides, and the side that begins alternates, so
-that slow drifts of the machine hit both. Shown are medians with the least and the greatest value.
+that slow drifts of the machine hit both. Shown are medians with the least and the greatest value. Where it says
+what a broker could reach at all, a third side takes its turn: the floor, a program that does next to nothing.
 """
 
 import argparse
@@ -26,6 +27,7 @@ def parse_options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ours", required=True, metavar="BUSRTD", help="our broker (a path, or a whole command)")
     p.add_argument("--load", metavar="PATH", help="busrt-load (default: beside ours, in tests/bench)")
+    p.add_argument("--floor", metavar="PATH", help="busrt-floor (default: beside busrt-load)")
     p.add_argument("--reference", metavar="DIR", default=os.environ.get("BUSRT_REFERENCE"),
                    help="where the reference's busrtd and busrt are (default: $BUSRT_REFERENCE)")
     p.add_argument("--ours-args", default="", metavar="ARGS", help="further arguments for our broker")
@@ -36,8 +38,8 @@ def parse_options():
     p.add_argument("--rounds", type=int, default=9, help="measurements of each side (default 9)")
     p.add_argument("--runs", type=int, default=20, help="of cli.defaults, ours (default 20)")
     p.add_argument("--reference-runs", type=int, default=3, help="of cli.defaults, the reference (default 3)")
-    p.add_argument("--iters", type=int, default=100000, help="operations in each stage of cli.queue")
-    p.add_argument("--seconds", type=float, default=1.0, help="of one measurement (default 1)")
+    p.add_argument("--iters", type=int, default=60000, help="operations in each stage of cli.queue")
+    p.add_argument("--seconds", type=float, default=0.6, help="of one measurement (default 0.6)")
     p.add_argument("--placement", choices=("free", "pinned"), default="free",
                    help="wherever the system puts them, or client and broker on a CPU each (default free; "
                         "latency is always measured pinned, the reference's own benchmark never)")
@@ -68,6 +70,7 @@ class Setup:
         self.client_cpu, self.broker_cpu = (self.cpus[0], self.cpus[-1]) if pinned else (None, None)
         self.load = executable(o.load or default_load(o.ours.split()[0]))
         self.ours = Side("ours", o.ours, o.ours_args)
+        self.floor = Side("floor", executable(o.floor or os.path.join(os.path.dirname(self.load), "busrt-floor")))
         self.reference = self.cli = None
         if o.reference:
             self.reference = Side("reference", executable(os.path.join(o.reference, "busrtd")), o.reference_args)
@@ -75,16 +78,17 @@ class Setup:
         self.rounds, self.runs, self.reference_runs = o.rounds, o.runs, o.reference_runs
         self.seconds, self.warmup, self.scale, self.turn = o.seconds, 0.2, 1, 0
         self.iters, self.iters_defaults = o.iters, None
-        self.idle, self.topics, self.fan_out = 5000, 10000, 1000
+        self.idle, self.topics, self.fan_out, self.large = 10000, 10000, 1000, 1000000
         if o.smoke:
             self.rounds = self.runs = self.reference_runs = 1
             self.seconds, self.warmup, self.scale = 0.05, 0.0, 0.02
             self.iters, self.iters_defaults = 800, 800
             self.idle, self.topics, self.fan_out = 100, 1000, 200
 
-    def sides(self, turn):
-        both = [self.ours] + ([self.reference] if self.reference else [])
-        return both if turn % 2 == 0 else both[::-1]
+    def sides(self, case, turn):
+        """Those that take part in a round, in turn the first."""
+        every = [self.ours] + ([self.reference] if self.reference else []) + ([self.floor] if case.floor else [])
+        return every[turn % len(every):] + every[:turn % len(every)]
 
 
 def choose(o, found):
@@ -113,11 +117,11 @@ def measure(setup, case, side, done):
 
 
 def run_case(setup, case):
-    """Both sides in turn. {label: table.Side}"""
-    done = {"ours": table.Side(), "reference": table.Side()}
-    wanted = {side.label: case.runs.get(side.label, setup.rounds) for side in setup.sides(0)}
+    """All sides in turn. {label: table.Side}"""
+    done = {label: table.Side() for label in ("ours", "reference", "floor")}
+    wanted = {side.label: case.runs.get(side.label, setup.rounds) for side in setup.sides(case, 0)}
     for setup.turn in range(max(wanted.values())):
-        for side in setup.sides(setup.turn):
+        for side in setup.sides(case, setup.turn):
             if setup.turn < wanted[side.label]:
                 measure(setup, case, side, done[side.label])
     # The reference now and then disconnects its own benchmark: such runs are counted and repeated, where it
@@ -139,7 +143,7 @@ def machine():
 
 
 def heading(setup):
-    where = "Nothing is pinned but `latency`" if setup.client_cpu is None else \
+    where = "Nothing is pinned but `latency*` and `one-at-a-time` where it polls" if setup.client_cpu is None else \
         "Client and broker are pinned to a CPU each, but for `cli`"
     return [f"{setup.rounds} rounds of {setup.seconds:g} s; medians, with (least..greatest). "
             f"{machine()}. {where}.", ""]
@@ -165,10 +169,10 @@ def write_docs(path, lines):
         f.write(head + "\n" + "\n".join(lines).rstrip() + "\n" + tail)
 
 
-def write_json(path, results):
+def write_json(path, measured):
     with open(path, "w") as f:
-        json.dump({name: {label: {"runs": side.runs, "failures": side.failures}
-                          for label, side in sides.items()} for name, sides in results.items()}, f, indent=1)
+        json.dump({case.name: {label: {"runs": side.runs, "failures": side.failures}
+                               for label, side in sides.items()} for case, sides in measured}, f, indent=1)
         f.write("\n")
 
 
@@ -183,21 +187,25 @@ def main():
         return 0
     if o.write_docs:
         read_docs(o.write_docs)  # a page without markers is refused now, not after an hour
-    results, lines, unmet = {}, heading(setup), 0
-    print("\n".join(lines), flush=True)
+    head, lines, measured = heading(setup), [], []
+    print("\n".join(head), flush=True)
     for case in choose(o, found):
-        sides = results[case.name] = run_case(setup, case)
-        fresh = table.case_lines(case, sides["ours"], sides["reference"])
-        unmet += sum(table.is_met(sides["ours"], sides["reference"], row) is False for row in case.rows)
+        sides = run_case(setup, case)
+        measured.append((case, sides))
+        fresh = table.case_lines(case, sides)
         print(smoke_line(case, sides) if o.smoke else "\n".join(fresh), flush=True)
         lines += fresh
+    summary = table.goal_lines(measured)
+    if not o.smoke:
+        print("\n".join(summary))
     if o.json:
-        write_json(o.json, results)
+        write_json(o.json, measured)
     if o.write_docs:
-        write_docs(o.write_docs, lines)
-    failed = sum(len(sides["ours"].failures) for sides in results.values())
+        write_docs(o.write_docs, head + summary + lines)
+    failed = sum(len(sides[label].failures) for _, sides in measured for label in ("ours", "floor"))
+    unmet = sum(not is_met for case, sides in measured for *_, is_met in table.judged(case, sides))
     goals = "" if o.smoke else f", {unmet} goals not met"
-    print(f"{len(results)} cases, {failed} failed measurements of ours{goals}")
+    print(f"{len(measured)} cases, {failed} failed measurements of ours{goals}")
     if not setup.reference:
         print("No reference was given: nothing was compared with it, and its own benchmark did not run.")
     return 1 if failed or (o.strict and unmet and not o.smoke) else 0

@@ -13,6 +13,7 @@ import sys
 
 import table
 from brokers import Broker, Side
+from goals import factor
 
 BEGIN, END = '<!-- clients: begin -->', '<!-- clients: end -->'
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -56,7 +57,7 @@ def cell(side, metric):
 
 def row(title, ours, rust, metric, goal, met):
     ratio = ours.median(metric) / rust.median(metric)
-    return f'| {title} | {cell(ours, metric)} | {cell(rust, metric)} | {table.factor(ratio)} | {goal} | ' + \
+    return f'| {title} | {cell(ours, metric)} | {cell(rust, metric)} | {factor(ratio)} | {goal} | ' + \
         ('' if not goal else 'yes' if met(ratio) else '**no**') + ' |'
 
 

@@ -18,13 +18,14 @@ import sys
 import time
 
 import table
-from brokers import Broker, Failed, Side, pin_to, raise_file_limit
+from brokers import Broker, Failed, Side, free_port, pin_to, raise_file_limit
 from cases import Row
 from compare import machine
+from goals import at_least, at_most, factor
 
 BEGIN, END = "<!-- nats: begin -->", "<!-- nats: end -->"
 SKIPPED = 77  # as meson wants it
-RATE, CPU = Row("rate", "rate", "", "at-least", 3), Row("cpu", "broker CPU", "", "at-most", 1 / 3)
+RATE, CPU = Row("rate", "rate", "", at_least(3)), Row("cpu", "broker CPU", "", at_most(1 / 3))
 
 # name: (what it is, arguments of nats-load, plural of the unit, unit)
 WORKLOADS = {
@@ -36,12 +37,6 @@ WORKLOADS = {
                    "exchanges", "exchange"),
     "fan-out.4": ("one client publishes, 4 get it", ["fan-out", "--receivers", "4"], "deliveries", "delivery"),
 }
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Bus(Broker):
@@ -131,7 +126,7 @@ def run_workload(o, name, everyone):
 
 def is_met(ours, nats):
     """By the rate or by the CPU; None when something could not be measured."""
-    found = [table.is_met(ours, nats, row) for row in (RATE, CPU)]
+    found = [row.goals[0].is_met({"ours": ours, "reference": nats}, row.metric) for row in (RATE, CPU)]
     return None if None in found else any(found)
 
 
@@ -141,7 +136,8 @@ def workload_lines(name, done):
     for row, what in ((RATE, f"{units}/s"), (CPU, f"broker CPU, ns/{unit}")):
         cells = [f"{name}: {what}", table.spread(nats, row)]
         for label in ("tcp", "unix"):
-            cells += [table.spread(done[label], row), table.factor(table.ratio(done[label], nats, row)),
+            ratio = row.goals[0].found({"ours": done[label], "reference": nats}, row.metric)
+            cells += [table.spread(done[label], row), factor(ratio),
                       table.MET[is_met(done[label], nats)] if row is RATE else ""]
         yield "| " + " | ".join(cells) + " |"
 

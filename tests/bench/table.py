@@ -3,6 +3,8 @@
 
 import statistics
 
+from goals import Complete, Ratio, factor
+
 
 class Side:
     """What one broker did in a case: the metrics of each run that came to its end, and the failures."""
@@ -17,6 +19,9 @@ class Side:
         values = self.values(metric)
         return statistics.median(values) if values else None
 
+    def complete(self):
+        return f"{len(self.runs)} of {len(self.runs) + len(self.failures)}"
+
 
 def number(value):
     if value >= 1e6:
@@ -26,79 +31,66 @@ def number(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def counts(row):
+    return any(isinstance(goal, Complete) for goal in row.goals)
+
+
 def spread(side, row):
-    if row.goal == "all":
-        return f"{len(side.runs)} of {len(side.runs) + len(side.failures)}"
-    if row.goal == "apart":
-        apart = difference(side, row)
-        return "-" if apart is None else f"{apart:.1f}"
+    if counts(row):
+        return side.complete()
     values = side.values(row.metric)
     if not values:
         return "failed" if side.failures else "-"
     return f"{number(statistics.median(values))} ({number(min(values))}..{number(max(values))})"
 
 
-def difference(side, row):
-    """By how many percent the larger of two medians is above the smaller."""
-    a, b = side.median(row.metric), side.median(row.other)
-    return (max(a, b) / min(a, b) - 1) * 100 if a and b else None
-
-
-def ratio(ours, reference, row):
-    if row.goal in ("all", "apart"):
-        return None
-    a, b = ours.median(row.metric), reference.median(row.metric)
-    return a / b if a is not None and b else None
-
-
-def factor(value):
-    if value is None or value <= 0:
-        return ""
-    return f"x {value:.2f}" if value >= 1 else f"1/{1 / value:.2f}"
-
-
-def goal(row):
-    return {
-        None: lambda: "",
-        "all": lambda: "every run",
-        "at-least": lambda: f">= x {row.number:g}",
-        "at-most": lambda: f"<= 1/{1 / row.number:g}",
-        "below": lambda: f"<= {row.number:g}",
-        "apart": lambda: f"< {row.number:g} %",
-    }[row.goal]()
-
-
-def is_met(ours, reference, row):
-    """True, False, or None where there is no goal or nothing to compare with."""
-    if row.goal is None:
-        return None
-    if row.goal == "all":
-        return bool(ours.runs) and not ours.failures
-    if row.goal == "apart":
-        apart = difference(ours, row)
-        return None if apart is None else apart < row.number
-    if row.goal == "below":
-        median = ours.median(row.metric)
-        return None if median is None else median <= row.number
-    found = ratio(ours, reference, row)
-    if found is None:
-        return None
-    return found >= row.number if row.goal == "at-least" else found <= row.number
-
-
 MET = {True: "yes", False: "**no**", None: ""}
 
 
-def case_lines(case, ours, reference):
+def met(goal, sides, metric):
+    """Yes or no; with what was found where no column of the table has it."""
+    found = MET[goal.is_met(sides, metric)]
+    if found and isinstance(goal, (Complete, Ratio)) and getattr(goal, "other", None) is None:
+        return found
+    return found and f"{found} ({goal.shown(sides, metric)})"
+
+
+def row_cells(row, sides, others):
+    cells = [row.label, row.unit, spread(sides["ours"], row)]
+    cells += [spread(sides[label], row) for label in others]
+    cells += ["" if counts(row) else factor(Ratio(1, True, label).found(sides, row.metric)) for label in others]
+    cells += ["; ".join(goal.text() for goal in row.goals),
+              "; ".join(filter(None, (met(goal, sides, row.metric) for goal in row.goals)))]
+    return cells
+
+
+def markdown(heads, rows):
+    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)] + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def case_lines(case, sides):
     """A case as a Markdown table. Medians, with the least and the greatest value."""
-    lines = [f"### {case.name}", "", case.text[0].upper() + case.text[1:] + ".", "",
-             "| | unit | ours | reference | ours / reference | goal | met |",
-             "|---|---|---|---|---|---|---|"]
-    for row in case.rows:
-        cells = (row.label, row.unit, spread(ours, row), spread(reference, row),
-                 factor(ratio(ours, reference, row)), goal(row), MET[is_met(ours, reference, row)])
-        lines.append("| " + " | ".join(cells) + " |")
-    for label, side in (("ours", ours), ("reference", reference)):
+    others = ["reference"] + (["floor"] if case.floor else [])
+    heads = ["", "unit", "ours", *others, *[f"ours / {label}" for label in others], "goal", "met"]
+    lines = [f"### {case.name}", "", case.text[0].upper() + case.text[1:] + ".", ""]
+    lines += markdown(heads, [row_cells(row, sides, others) for row in case.rows])
+    for label, side in sides.items():
         if side.failures:
             lines += ["", f"{label}: {len(side.failures)} failed: {side.failures[0]}"]
     return lines + [""]
+
+
+def judged(case, sides):
+    """[(row, goal, met)] of the goals for which there is something to judge."""
+    all_goals = [(row, goal, goal.is_met(sides, row.metric)) for row in case.rows for goal in row.goals]
+    return [(row, goal, is_met) for row, goal, is_met in all_goals if is_met is not None]
+
+
+def goal_lines(measured):
+    """All goals in one table. measured: [(case, sides)]"""
+    rows = [[case.name, row.label, goal.text(), goal.shown(sides, row.metric), MET[is_met]]
+            for case, sides in measured for row, goal, is_met in judged(case, sides)]
+    n = sum(row[-1] == "yes" for row in rows)
+    return ["### All goals", "", f"{n} of {len(rows)} are met. \"floor\" is a program that does next to nothing in place "
+            "of a broker, measured in turn with both; without a word the other side is the reference.", "",
+            *markdown(["case", "", "goal", "found", "met"], rows), ""]
