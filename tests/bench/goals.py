@@ -10,7 +10,7 @@ def factor(value):
 
 
 def short_factor(value):
-    return f"1/{1 / value:g}" if value < 0.8 else f"x {value:g}"
+    return f"1/{1 / value:g}" if value < 0.6 else f"x {value:g}"
 
 
 class Goal:

@@ -42,29 +42,6 @@ static void crowd_add(struct crowd *crowd, int fd, void *ptr)
                 fail("epoll_ctl: %s", strerror(errno));
 }
 
-struct crowd *crowd_new(const struct options *o, uint64_t n)
-{
-        struct crowd *crowd = xcalloc(1, sizeof(*crowd));
-
-        crowd->o = o;
-        crowd->n = n;
-        crowd->idlers = xcalloc(n, sizeof(*crowd->idlers));
-        crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-        crowd->stop = eventfd(0, EFD_CLOEXEC);
-        if (crowd->epoll < 0 || crowd->stop < 0)
-                fail("epoll or eventfd: %s", strerror(errno));
-        crowd_add(crowd, crowd->stop, NULL);
-        for (uint64_t i = 0; i < n; i++) {
-                struct idler *idler = &crowd->idlers[i];
-                char name[32];
-
-                snprintf(name, sizeof(name), "bench.i.%05llu", (unsigned long long)i);
-                client_open(&idler->client, o->address, name);
-                crowd_add(crowd, idler->client.fd, idler);
-        }
-        return crowd;
-}
-
 /* Nothing but pings and an occasional warning of the broker comes here: what begins with 00 is a
  * ping. */
 static void idler_read(struct crowd *crowd, struct idler *idler)
@@ -102,6 +79,36 @@ static bool crowd_turn(struct crowd *crowd, int timeout_msec)
                 idler_read(crowd, events[i].data.ptr);
         }
         return true;
+}
+
+struct crowd *crowd_new(const struct options *o, uint64_t n)
+{
+        struct crowd *crowd = xcalloc(1, sizeof(*crowd));
+
+        crowd->o = o;
+        crowd->n = n;
+        crowd->idlers = xcalloc(n, sizeof(*crowd->idlers));
+        crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
+        crowd->stop = eventfd(0, EFD_CLOEXEC);
+        if (crowd->epoll < 0 || crowd->stop < 0)
+                fail("epoll or eventfd: %s", strerror(errno));
+        crowd_add(crowd, crowd->stop, NULL);
+        for (uint64_t i = 0; i < n; i++) {
+                struct idler *idler = &crowd->idlers[i];
+                char name[32];
+
+                snprintf(name, sizeof(name), "bench.i.%05llu", (unsigned long long)i);
+                client_open(&idler->client, o->address, name);
+                crowd_add(crowd, idler->client.fd, idler);
+                /* Opening thousands may take longer than a broker waits for an answer to its
+                 * ping. */
+                if (i % EVENTS_MAX == 0)
+                        crowd_turn(crowd, 0);
+        }
+        crowd->n_pinged = crowd->pings = 0;
+        for (uint64_t i = 0; i < n; i++)
+                crowd->idlers[i].pinged = false;
+        return crowd;
 }
 
 static void *crowd_thread(void *arg)
