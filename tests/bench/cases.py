@@ -111,34 +111,39 @@ def latency(name, text, args, busy_poll=None, floor=None, p50=(), p999=()):
                              for key in ("p50", "p90", "p99", "p999", "max")], measure, floor=floor)
 
 
-ONE = ["--stage", "send.ack", "--clients", 1, "--realtime"]
 ONE_WAYS = ("blocking", "polling")
-
-
-def one_measure(setup, side, way):
-    polls = way == "polling"
-    options = ["--busy-poll", "100"] if polls and side.knows_busy_poll else []
-    if side is setup.floor:
-        options = ["ack", "--poll"] if polls else ["ack"]
-    with Broker(side, options, setup.cpus[-1] if polls else setup.broker_cpu) as broker:
-        found = load(setup, broker, "throughput", ONE + (["--poll"] if polls else []), setup.cpus[0] if polls else None)
-    return cost(found, " " + way)
-
-
-def one_at_a_time(setup, side):
-    """Both ways. Who runs a broker takes the one that serves better, so their better one is compared."""
-    found = {}
-    for way in ONE_WAYS if setup.turn % 2 == 0 else ONE_WAYS[::-1]:
-        found.update(one_measure(setup, side, way))
-    best = max(ONE_WAYS, key=lambda way: found["rate " + way])
-    return {**found, "rate best": found["rate " + best]}
-
-
 ONE_ROWS = [Row("rate best", "rate, the better of the two ways", "operations/s", at_least(3)),
             Row("rate blocking", "rate, client and broker wait", "operations/s"),
             Row("cpu blocking", "broker CPU", "ns/operation"),
             Row("rate polling", "rate, both look all the time, on a CPU each", "operations/s"),
             Row("cpu polling", "broker CPU", "ns/operation")]
+
+
+def one_measure(setup, side, args, floor, way):
+    args = ["--stage", "send.ack", "--clients", 1, *args]
+    options, client_cpu, broker_cpu = floor.args if side is setup.floor else (), None, setup.broker_cpu
+    if way == "polling":
+        args.append("--poll")
+        client_cpu, broker_cpu = setup.cpus[0], setup.cpus[-1]
+        if side is setup.floor:
+            options += ("--poll",)
+        elif side.knows_busy_poll:
+            options = ("--busy-poll", "100")
+    with Broker(side, options, broker_cpu) as broker:
+        return cost(load(setup, broker, "throughput", args, client_cpu, floor), " " + way)
+
+
+def one_at_a_time(name, text, args):
+    """Both ways. Who runs a broker takes the one that serves better, so the better ones are compared."""
+    floor = Floor("ack")
+
+    def measure(setup, side):
+        found = {}
+        for way in ONE_WAYS if setup.turn % 2 == 0 else ONE_WAYS[::-1]:
+            found.update(one_measure(setup, side, args, floor, way))
+        return {**found, "rate best": max(found["rate " + way] for way in ONE_WAYS)}
+
+    return Case(name, text, ONE_ROWS, measure, floor=floor)
 
 
 def idle_memory(setup, side):
@@ -232,7 +237,8 @@ def acked(stage, way, tcp=False):
     where = "over TCP on loopback, " if tcp else ""
     passes = stage == "send+recv.ack"
     floor = Floor("ack", "--pass") if passes else Floor("ack")
-    rate = [at_least(1.5)] if tcp else [at_least(1.3), floor_at_least(0.85)]
+    # With 64 in flight neither sleeps any more: there the floor is not the kernel's cost, but no parsing and no names.
+    rate = [at_least(1.5)] if tcp else [at_least(1.3)] + ([floor_at_least(0.85)] if way != "64" else [])
     return traffic(("tcp." if tcp else "") + f"{stage}.{way}", f"{where}8 clients, acknowledged, {text}",
                    ["--stage", stage, *args], rate, [at_most(1 / 2 if tcp else 1 / 1.8)],
                    "delivery" if passes else "operation", floor, tcp)
@@ -250,8 +256,8 @@ def all_cases(setup):
         traffic("send+recv.no", "8 clients in a ring, no acknowledgements", ["--stage", "send+recv.no"],
                 [at_least(8)], [at_most(1 / 12)], "delivery"),
         *[acked(stage, way) for way in ACKED for stage in ("send.ack", "send+recv.ack")],
-        Case("one-at-a-time", "one client, one acknowledged operation at a time, realtime", ONE_ROWS, one_at_a_time,
-             floor=Floor("ack")),
+        one_at_a_time("one-at-a-time", "one client, one acknowledged operation at a time, not realtime", []),
+        one_at_a_time("one-at-a-time.realtime", "the same with realtime frames", ["--realtime"]),
         traffic("publish.no", "8 clients publish, nobody subscribed", ["--stage", "publish.no"]),
         traffic("publish+recv.no", "8 clients publish to one subscriber each",
                 ["--stage", "publish+recv.no"], unit="delivery"),
@@ -278,7 +284,7 @@ def all_cases(setup):
              "as many receivers by one topic each", MASKS_ROWS, beside(**MASKS_WAYS)),
         traffic("tcp.send+recv.no", "over TCP on loopback, 8 clients in a ring, no acknowledgements",
                 ["--stage", "send+recv.no"], [at_least(6)], [at_most(1 / 8)], "delivery", tcp=True),
-        acked("send.ack", "one", True), acked("send+recv.ack", "one", True),
+        *[acked(stage, way, True) for way in ("one", "plain") for stage in ("send.ack", "send+recv.ack")],
         Case("connect", "connect, register, close, one after the other",
              [Row("rate", "rate", "1/s"), Row("cpu", "broker CPU", "ns each")], connect),
     ]

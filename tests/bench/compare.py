@@ -143,7 +143,7 @@ def machine():
 
 
 def heading(setup):
-    where = "Nothing is pinned but `latency*` and `one-at-a-time` where it polls" if setup.client_cpu is None else \
+    where = "Nothing is pinned but `latency*`, and `one-at-a-time*` where it polls" if setup.client_cpu is None else \
         "Client and broker are pinned to a CPU each, but for `cli`"
     return [f"{setup.rounds} rounds of {setup.seconds:g} s; medians, with (least..greatest). "
             f"{machine()}. {where}.", ""]

@@ -2,7 +2,8 @@
 /*
  * One thread, one epoll. In a turn each sender may write one batch, then every readable connection
  * is read once into a large buffer and its whole frames are checked. Level-triggered; EPOLLOUT only
- * while a socket is full. Any frame that is wrong, early, late or twice ends the program.
+ * while a socket is full. Who polls needs no epoll: every connection is tried. Any frame that is
+ * wrong, early, late or twice ends the program.
  */
 #include "traffic.h"
 
@@ -23,7 +24,7 @@ static void peer_arm(struct traffic *t, struct peer *p, bool out)
 {
         struct epoll_event e = {.events = EPOLLIN | (out ? EPOLLOUT : 0), .data.ptr = p};
 
-        if (p->armed == out)
+        if (p->armed == out || t->o->poll)
                 return;
         p->armed = out;
         if (epoll_ctl(t->epoll, EPOLL_CTL_MOD, p->client.fd, &e) < 0)
@@ -191,7 +192,8 @@ static size_t peer_parse(struct traffic *t, struct peer *p, const uint8_t *data,
         return (size_t)(end - at);
 }
 
-static void peer_read(struct traffic *t, struct peer *p)
+/* False when nothing was there. */
+static bool peer_read(struct traffic *t, struct peer *p)
 {
         bool large = t->frame_max > LARGE_SIZE;
         uint8_t *buffer = large ? p->tail : t->buffer;
@@ -203,7 +205,7 @@ static void peer_read(struct traffic *t, struct peer *p)
         n = recv(p->client.fd, buffer + size, (large ? t->frame_max : BUFFER_SIZE) - size,
                  MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return;
+                return false;
         if (n < 0)
                 fail("%s: read: %s", p->client.name, strerror(errno));
         if (n == 0)
@@ -214,6 +216,7 @@ static void peer_read(struct traffic *t, struct peer *p)
                 fail("%s: a frame that is too long", p->client.name);
         memmove(p->tail, buffer + size - left, left);
         p->tail_size = left;
+        return true;
 }
 
 static void peer_event(struct traffic *t, struct peer *p, uint32_t events)
@@ -242,26 +245,48 @@ static bool traffic_stands(struct traffic *t)
         return !t->o->poll || now - t->idle_since >= STANDSTILL_SEC * NSEC_PER_SEC;
 }
 
+/* Waits, and handles what came. How many connections had something. */
+static int traffic_wait(struct traffic *t, int msec)
+{
+        struct epoll_event events[EVENTS_MAX];
+        int n = epoll_wait(t->epoll, events, EVENTS_MAX, msec);
+
+        if (n < 0 && errno != EINTR)
+                fail("epoll_wait: %s", strerror(errno));
+        for (int i = 0; i < n; i++)
+                peer_event(t, events[i].data.ptr, events[i].events);
+        return n;
+}
+
+/* The same without waiting: the connections themselves are tried, one after the other. */
+static int traffic_look(struct traffic *t)
+{
+        int n = 0;
+
+        for (uint32_t i = 0; i < t->n_peers; i++) {
+                struct peer *p = &t->peers[i];
+
+                if (p->out_left > 0)
+                        peer_write(t, p, p->out, p->out_left);
+                n += peer_read(t, p);
+        }
+        return n;
+}
+
 /* One turn. Whoever is sending does not wait once all is sent: then nothing may come. */
 static void traffic_turn(struct traffic *t, bool sending)
 {
-        struct epoll_event events[EVENTS_MAX];
         bool more = false;
         int n;
 
         for (uint32_t i = 0; i < t->n_senders; i++)
                 more |= sender_pump(t, &t->senders[i]);
         more |= sending && traffic_all_sent(t);
-        n = epoll_wait(t->epoll, events, EVENTS_MAX,
-                       more || t->o->poll ? 0 : STANDSTILL_SEC * 1000);
-        if (n < 0 && errno != EINTR)
-                fail("epoll_wait: %s", strerror(errno));
+        n = t->o->poll ? traffic_look(t) : traffic_wait(t, more ? 0 : STANDSTILL_SEC * 1000);
         if (n != 0 || more)
                 t->idle_since = 0;
         else if (traffic_stands(t))
                 fail("nothing moved for %d s", STANDSTILL_SEC);
-        for (int i = 0; i < n; i++)
-                peer_event(t, events[i].data.ptr, events[i].events);
 }
 
 /* Has everything that was sent been acknowledged, received, or passed by the barrier? */
@@ -339,7 +364,7 @@ void traffic_start(struct traffic *t)
                 struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
 
                 p->tail = xcalloc(1, t->frame_max);
-                if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, p->client.fd, &e) < 0)
+                if (!t->o->poll && epoll_ctl(t->epoll, EPOLL_CTL_ADD, p->client.fd, &e) < 0)
                         fail("epoll_ctl: %s", strerror(errno));
         }
 }
