@@ -36,7 +36,7 @@ def parse_options():
     p.add_argument("--skip", action="append", default=[], metavar="NAME", help="not this case (wildcards)")
     p.add_argument("--list", action="store_true", help="print the cases and end")
     p.add_argument("--rounds", type=int, default=9, help="measurements of each side (default 9)")
-    p.add_argument("--runs", type=int, default=20, help="of cli.defaults, ours (default 20)")
+    p.add_argument("--runs", type=int, default=5, help="of cli.defaults, ours, half a minute each (default 5)")
     p.add_argument("--reference-runs", type=int, default=3, help="of cli.defaults, the reference (default 3)")
     p.add_argument("--iters", type=int, default=60000, help="operations in each stage of cli.queue")
     p.add_argument("--seconds", type=float, default=0.6, help="of one measurement (default 0.6)")
