@@ -198,10 +198,7 @@ static void session_kill_for(struct session *s, enum engine_event_type type,
                 session_tell(s, type, why);
         session_leave(s, SESSION_DEAD);
         worker_disarm(s);
-        if (s->unwritten) {
-                LIST_REMOVE(s, unwritten_link);
-                s->unwritten = false;
-        }
+        session_unmark_unwritten(s);
         if (!s->writing)
                 queue_clear(&s->queue, &s->engine->pool);
 }

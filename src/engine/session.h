@@ -183,6 +183,7 @@ void session_write(struct session *s);
 void session_write_now(struct session *s);
 /* Will be written at the end of the pass. */
 void session_mark_unwritten(struct session *s);
+void session_unmark_unwritten(struct session *s);
 /* Looks at every deadline. */
 void session_check_timers(struct session *s);
 /* The engine's configuration has changed. Nobody is ended by that alone: where the timeout became

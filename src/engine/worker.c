@@ -296,8 +296,7 @@ static void worker_finish_pass(struct worker *w)
         do {
                 worker_settle(w);
                 while ((s = LIST_FIRST(&w->unwritten))) {
-                        LIST_REMOVE(s, unwritten_link);
-                        s->unwritten = false;
+                        session_unmark_unwritten(s);
                         session_write(s);
                 }
         } while (!STAILQ_EMPTY(&w->engine->leavers));

@@ -17,6 +17,14 @@ void session_mark_unwritten(struct session *s)
         LIST_INSERT_HEAD(&s->engine->current->unwritten, s, unwritten_link);
 }
 
+void session_unmark_unwritten(struct session *s)
+{
+        if (!s->unwritten)
+                return;
+        LIST_REMOVE(s, unwritten_link);
+        s->unwritten = false;
+}
+
 #define STOP_LINGER                                                                                \
         NSEC_PER_SEC /* a broker that stops waits no longer than that for a peer's end */
 
@@ -96,9 +104,11 @@ static enum write_end write_queue(struct session *s, bool leave, bool *ret_progr
 }
 
 /* Asking for EPOLLOUT anew tells at once if there is room now: who stopped before the socket was
- * full will not hear of it otherwise. */
+ * full will not hear of it otherwise. From then on its own worker writes it, when that comes:
+ * another that was in a write of its own meanwhile would make it miss the event. */
 static void session_blocked(struct session *s, bool ask)
 {
+        session_unmark_unwritten(s);
         if (!s->write_blocked || ask) {
                 s->write_blocked = true;
                 worker_watch_writable(s, true);
