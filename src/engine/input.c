@@ -214,12 +214,13 @@ static void input_resume(struct session *s)
                 in->pending = buffer_unref(&s->engine->pool, in->pending);
 }
 
-/* The end of the stream, or the connection's error. */
-static void input_end(struct session *s, ssize_t r)
+/* The end of the stream, or the connection's error. Of one that takes nothing any more, no bytes are
+ * an end too. */
+static void input_end(struct session *s, ssize_t r, bool deaf)
 {
-        s->readable = false;
-        if (r == -EAGAIN && !s->deaf)
+        if (r == -EAGAIN && !deaf)
                 return;
+        s->readable = false;
         s->hung_up = true;
         if (r == 0 && s->body_since)
                 session_drain(s, ENGINE_EVENT_GONE,
@@ -267,11 +268,13 @@ void session_drop_input(struct session *s)
         in->assembling = false;
 }
 
-/* The session may end meanwhile: where it reads to stays until it has. */
+/* The session may end meanwhile: where it reads to stays until it has. Or another worker finds that
+ * there is more to be read, now that the peer has gone. */
 static ssize_t input_receive(struct session *s, struct iovec *iov, size_t n_iov)
 {
         ssize_t n;
 
+        s->readable = false;
         s->reading = true;
         worker_leave_bus(s->worker);
         n = transport_readv(s->fd, iov, n_iov);
@@ -286,6 +289,7 @@ static void input_read(struct session *s)
         size_t direct, prefix, n_iov = input_prepare(s, iov, &direct, &prefix), want = 0, rest,
                                used;
         uint8_t *buffer = s->worker->read_buffer;
+        bool deaf = s->deaf; /* before it is read: after its last word */
         ssize_t n;
 
         for (size_t i = 0; i < n_iov; i++)
@@ -298,10 +302,10 @@ static void input_read(struct session *s)
         if (n <= 0) {
                 if (prefix)
                         input_keep(s, buffer, prefix);
-                input_end(s, n);
+                input_end(s, n, deaf);
                 return;
         }
-        s->readable = (size_t)n == want || s->hung_up;
+        s->readable |= (size_t)n == want || s->hung_up;
         s->input.body_len += MIN((size_t)n, direct);
         if (direct && !assembly_reserve(s, s->input.body_len))
                 return;
