@@ -225,6 +225,20 @@ static bool pace_is_full(struct session *to)
         return to->queue_full && to->state == SESSION_LIVE;
 }
 
+/* Before it is struck: its socket may have room, and only its own worker has not come to see that.
+ */
+static bool pace_gets_room(struct session *to)
+{
+        session_write_now(to);
+        return !to->queue_full;
+}
+
+/* Whom another worker is just writing to is given time: only then is it known how slow it is. */
+static uint64_t pace_patience(const struct session *to, uint64_t length)
+{
+        return to->writing ? MAX(length, PAUSE_MIN) : length;
+}
+
 /* --- The policy --- */
 
 void pace_count_drop(struct session *to, uint64_t n)
@@ -296,9 +310,11 @@ enum pace_verdict pace_message(struct session *from, struct session *to)
                 return wait_add(from, to, NSEC_INFINITY, false, true) ? PACE_WAIT : PACE_REFUSE;
         if (to->striking)
                 return pace_after_strike(to);
-        length = stranger ? ledger_left(from) : from->engine->config.slow_pace;
+        length = pace_patience(to, stranger ? ledger_left(from) : from->engine->config.slow_pace);
         if (length >= PAUSE_MIN && wait_add(from, to, length, stranger, true))
                 return PACE_WAIT;
+        if (pace_gets_room(to))
+                return PACE_PUT;
         pace_strike(to);
         return pace_after_strike(to);
 }
@@ -306,11 +322,15 @@ enum pace_verdict pace_message(struct session *from, struct session *to)
 enum pace_verdict pace_fan_out(struct session *from, struct session *to)
 {
         const struct engine_config *config = &to->engine->config;
+        bool endless;
         uint64_t left;
 
         if (likely(!pace_is_full(to)))
                 return to->state == SESSION_LIVE ? PACE_PUT : PACE_REFUSE;
+        endless = to->queue.n_bytes > 2 * config->queue_bytes;
         if (!from) {
+                if ((to->writing && !endless) || pace_gets_room(to))
+                        return PACE_PUT;
                 pace_count_drop(to, 1);
                 return PACE_REFUSE;
         }
@@ -320,9 +340,10 @@ enum pace_verdict pace_fan_out(struct session *from, struct session *to)
         }
         if (to->striking)
                 return pace_after_strike(to);
-        left = ledger_left(from);
-        if (left >= PAUSE_MIN && to->queue.n_bytes <= 2 * config->queue_bytes &&
-            wait_add(from, to, left, true, false))
+        left = pace_patience(to, ledger_left(from));
+        if (left >= PAUSE_MIN && !endless && wait_add(from, to, left, true, false))
+                return PACE_PUT;
+        if (pace_gets_room(to))
                 return PACE_PUT;
         pace_strike(to);
         return pace_after_strike(to);
@@ -336,6 +357,12 @@ void pace_expired(struct session *from)
         from->pace.deadline = NSEC_INFINITY;
         LIST_FOREACH_SAFE (wait, &from->pace.waits, of_sender, next) {
                 if (wait->receiver == from)
+                        continue;
+                if (wait->receiver->writing) {
+                        from->pace.deadline = from->engine->now + PAUSE_MIN;
+                        continue;
+                }
+                if (pace_gets_room(wait->receiver))
                         continue;
                 /* A message that waited is refused; under a drop policy it is tried again and
                  * dropped there. */
