@@ -232,6 +232,13 @@ int buffer_charge(struct buffer_pool *pool, struct buffer *buffer, size_t bytes)
         return r;
 }
 
+void buffer_forgive(struct buffer_pool *pool, struct buffer *buffer, struct account *account)
+{
+        account_release(pool->accounts, buffer->account, buffer->charged);
+        buffer->account = account;
+        buffer->charged = 0;
+}
+
 /* Mapped memory moves without a copy. A buffer of the reserve stays what it is. */
 static bool buffer_may_move(const struct buffer_pool *pool, const struct buffer *b)
 {

@@ -72,5 +72,7 @@ struct buffer *buffer_unref(struct buffer_pool *pool, struct buffer *buffer);
 
 /* The only reference grows to hold at least capacity bytes; the first `used` bytes are kept. */
 int buffer_grow(struct buffer_pool *pool, struct buffer **buffer, size_t used, size_t capacity);
+/* It will be given back soon, and is charged no longer. account: one that lives until then. */
+void buffer_forgive(struct buffer_pool *pool, struct buffer *buffer, struct account *account);
 /* Charges up to `bytes` in all. */
 int buffer_charge(struct buffer_pool *pool, struct buffer *buffer, size_t bytes);

@@ -214,8 +214,8 @@ static void input_resume(struct session *s)
                 in->pending = buffer_unref(&s->engine->pool, in->pending);
 }
 
-/* The end of the stream, or the connection's error. Of one that takes nothing any more, no bytes are
- * an end too. */
+/* The end of the stream, or the connection's error. Of one that takes nothing any more, no bytes
+ * are an end too. */
 static void input_end(struct session *s, ssize_t r, bool deaf)
 {
         if (r == -EAGAIN && !deaf)

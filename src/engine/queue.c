@@ -22,6 +22,16 @@ void queue_clear(struct queue *q, struct buffer_pool *pool)
         queue_init(q);
 }
 
+void queue_clear_rest(struct queue *q, struct buffer_pool *pool, struct account *account)
+{
+        while (q->n_segments > q->n_gathered)
+                buffer_unref(pool, queue_segment(q, --q->n_segments)->buffer);
+        q->chunk = buffer_unref(pool, q->chunk);
+        for (uint32_t i = 0; i < q->n_segments; i++)
+                if (queue_segment(q, i)->buffer->n_refs == 1)
+                        buffer_forgive(pool, queue_segment(q, i)->buffer, account);
+}
+
 /* The ring doubles into a buffer charged to whoever's frame needs it. */
 static int queue_grow_ring(struct queue *q, struct buffer_pool *pool, struct account *account)
 {

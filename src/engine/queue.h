@@ -41,6 +41,9 @@ struct queue {
 void queue_init(struct queue *q);
 /* Drops everything. */
 void queue_clear(struct queue *q, struct buffer_pool *pool);
+/* Drops all but what is gathered, which is charged no longer; to be cleared when that is over.
+ * account: as for buffer_forgive(). */
+void queue_clear_rest(struct queue *q, struct buffer_pool *pool, struct account *account);
 
 static inline bool queue_is_empty(const struct queue *q)
 {

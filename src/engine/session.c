@@ -143,6 +143,8 @@ static void session_leave(struct session *s, enum session_state state)
         }
         if (!s->reading)
                 session_drop_input(s);
+        else if (s->input.body)
+                buffer_forgive(&s->engine->pool, s->input.body, s->account);
         if (!s->leaving) {
                 s->leaving = true;
                 STAILQ_INSERT_TAIL(&s->engine->leavers, s, leave_link);
@@ -199,7 +201,9 @@ static void session_kill_for(struct session *s, enum engine_event_type type,
         session_leave(s, SESSION_DEAD);
         worker_disarm(s);
         session_unmark_unwritten(s);
-        if (!s->writing)
+        if (s->writing)
+                queue_clear_rest(&s->queue, &s->engine->pool, s->account);
+        else
                 queue_clear(&s->queue, &s->engine->pool);
 }
 

@@ -123,6 +123,14 @@ static void gate_open(void)
         pthread_mutex_unlock(&gate.lock);
 }
 
+/* Also after a test that failed. */
+static int gate_reset(void **state)
+{
+        gate_set(-1, false, NEVER);
+        gate_open();
+        return 0;
+}
+
 /* Until that worker has made a pass from its beginning to its end, or is held up in one. */
 static void worker_round(struct bed *bed, unsigned i)
 {
@@ -183,6 +191,15 @@ static void read_exactly(const struct peer *p, void *buf, size_t n)
                 assert_true(r > 0);
                 have += (size_t)r;
         }
+}
+
+static void peer_expect_end_soon(const struct peer *p)
+{
+        struct pollfd poll_fd = {.fd = p->fd, .events = POLLIN};
+        uint8_t byte;
+
+        assert_int_equal(poll(&poll_fd, 1, 20000), 1);
+        assert_true(recv(p->fd, &byte, 1, MSG_DONTWAIT) <= 0);
 }
 
 static struct client join_as(struct bed *bed, const char *name, unsigned worker, uid_t uid)
@@ -457,14 +474,46 @@ static void one_victim_is_enough_though_it_is_being_written_to(void **state)
         close_workers(&bed);
 }
 
+static void one_victim_is_enough_though_it_is_being_read(void **state)
+{
+        static uint8_t part[600000];
+        uint8_t header[WIRE_REQUEST_HEADER_SIZE] = {0, 0, 0, 0, WIRE_OP_MESSAGE};
+        struct client victim, receiver, sender;
+        struct bed bed;
+
+        open_workers(&bed, one_megabyte_each);
+        victim = join(&bed, "victim", 2);
+        receiver = join_as(&bed, "r", 1, 2000);
+        sender = join(&bed, "s", 1);
+        le32_put(header + 5, 2 * sizeof(part));
+        peer_write(&victim.peer, header, sizeof(header));
+        peer_write(&victim.peer, part, sizeof(part));
+        while (bed_counters(&bed).held < sizeof(part))
+                worker_round(&bed, 2);
+        gate_set(victim.broker_fd, false, AFTER);
+        peer_write(&victim.peer, "x", 1);
+        gate_wait_held();
+        send_to(&sender, "r", 600000, PROCESSED);
+        expect_message(&receiver, 1, 600000);
+        assert_int_equal(await_ack(&sender), WIRE_OK);
+        gate_open();
+        peer_expect_end_soon(&victim.peer);
+        leave(&victim);
+        leave(&receiver);
+        leave(&sender);
+        close_workers(&bed);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(room_that_comes_during_a_write_is_not_missed),
-                cmocka_unit_test(last_words_during_an_empty_read_are_heard),
-                cmocka_unit_test(who_is_being_written_to_is_not_struck),
-                cmocka_unit_test(who_has_room_is_not_struck_for_its_busy_worker),
-                cmocka_unit_test(one_victim_is_enough_though_it_is_being_written_to),
+                cmocka_unit_test_setup(room_that_comes_during_a_write_is_not_missed, gate_reset),
+                cmocka_unit_test_setup(last_words_during_an_empty_read_are_heard, gate_reset),
+                cmocka_unit_test_setup(who_is_being_written_to_is_not_struck, gate_reset),
+                cmocka_unit_test_setup(who_has_room_is_not_struck_for_its_busy_worker, gate_reset),
+                cmocka_unit_test_setup(one_victim_is_enough_though_it_is_being_written_to,
+                                       gate_reset),
+                cmocka_unit_test_setup(one_victim_is_enough_though_it_is_being_read, gate_reset),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
