@@ -306,18 +306,30 @@ static void worker_finish_pass(struct worker *w)
 
 /* --- Waiting --- */
 
-static int worker_look(struct worker *w, struct epoll_event *events, int timeout)
+/* Until then it is of no use to wake it. With a timeout of 0 it looks again and again as long. */
+static int worker_look(struct worker *w, struct epoll_event *events, int timeout, uint64_t until)
 {
         int n, error;
 
-        w->waits_until =
-                timeout < 0 ? NSEC_INFINITY : w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC;
+        w->waits_until = until;
         worker_leave_bus(w);
-        n = epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, timeout);
+        do
+                n = epoll_wait(w->epoll_fd, events, EVENTS_PER_WAIT, timeout);
+        while (n == 0 && timeout == 0 && until > 0 && clock_nsec(CLOCK_MONOTONIC) < until &&
+               sched_yield() == 0);
         error = errno;
         worker_enter_bus(w);
         w->waits_until = 0;
         return n < 0 ? -error : n;
+}
+
+static int worker_block(struct worker *w, struct epoll_event *events, int timeout)
+{
+        uint64_t until = timeout < 0    ? NSEC_INFINITY
+                         : timeout == 0 ? 0
+                                        : w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC;
+
+        return worker_look(w, events, timeout, until);
 }
 
 /* Looks again and again for a while after the last event, then blocks. */
@@ -327,12 +339,11 @@ static int worker_wait(struct worker *w, struct epoll_event *events, int timeout
         int n;
 
         if (timeout == 0 || w->engine->config.busy_poll == 0)
-                return worker_look(w, events, timeout);
+                return worker_block(w, events, timeout);
         if (timeout > 0)
                 until = MIN(until, w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC);
-        while ((n = worker_look(w, events, 0)) == 0 && clock_nsec(CLOCK_MONOTONIC) < until)
-                sched_yield();
-        return n != 0 ? n : worker_look(w, events, worker_timeout(w));
+        n = worker_look(w, events, 0, until);
+        return n != 0 ? n : worker_block(w, events, worker_timeout(w));
 }
 
 int worker_pass(struct worker *w, int timeout)

@@ -31,6 +31,8 @@ static struct {
         bool held;                /* somebody is in it, */
         int held_epoll_fd;        /* the worker of this epoll set */
         unsigned n_waits[MAX_FD]; /* how often epoll_wait() has begun */
+        pthread_mutex_t *bus;
+        unsigned n_taken; /* how often the bus was, atomic */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local int own_epoll_fd;
@@ -38,9 +40,11 @@ static _Thread_local int own_epoll_fd;
 ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 int __real_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 
 static void gate_pass(int fd, bool sends, enum moment moment)
 {
@@ -95,6 +99,13 @@ int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
         pthread_cond_broadcast(&gate.changed);
         pthread_mutex_unlock(&gate.lock);
         return __real_epoll_wait(fd, events, n, timeout);
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+        if (mutex == __atomic_load_n(&gate.bus, __ATOMIC_RELAXED))
+                __atomic_add_fetch(&gate.n_taken, 1, __ATOMIC_RELAXED);
+        return __real_pthread_mutex_lock(mutex);
 }
 
 /* The next call for that fd, or the next but for one held up there now. */
@@ -504,6 +515,36 @@ static void one_victim_is_enough_though_it_is_being_read(void **state)
         close_workers(&bed);
 }
 
+static void busy_polling(struct engine_config *config)
+{
+        config->busy_poll = 3600 * NSEC_PER_SEC;
+}
+
+/* Who looks for work again and again is in nobody's way. */
+static void looking_for_work_leaves_the_bus_alone(void **state)
+{
+        unsigned n_waits, n_taken, begin;
+        struct client client;
+        struct bed bed;
+        int fd;
+
+        open_workers(&bed, busy_polling);
+        client = join(&bed, "c", 1);
+        fd = bed.engine->workers[1].epoll_fd;
+        worker_round(&bed, 1);
+        __atomic_store_n(&gate.bus, &bed.engine->lock, __ATOMIC_RELAXED);
+        pthread_mutex_lock(&gate.lock);
+        n_taken = __atomic_load_n(&gate.n_taken, __ATOMIC_RELAXED);
+        for (begin = n_waits = gate.n_waits[fd]; n_waits - begin < 1000; n_waits = gate.n_waits[fd])
+                pthread_cond_wait(&gate.changed, &gate.lock);
+        n_taken = __atomic_load_n(&gate.n_taken, __ATOMIC_RELAXED) - n_taken;
+        pthread_mutex_unlock(&gate.lock);
+        __atomic_store_n(&gate.bus, NULL, __ATOMIC_RELAXED);
+        assert_true(n_taken < 100);
+        leave(&client);
+        close_workers(&bed);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -514,6 +555,7 @@ int main(void)
                 cmocka_unit_test_setup(one_victim_is_enough_though_it_is_being_written_to,
                                        gate_reset),
                 cmocka_unit_test_setup(one_victim_is_enough_though_it_is_being_read, gate_reset),
+                cmocka_unit_test_setup(looking_for_work_leaves_the_bus_alone, gate_reset),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
