@@ -214,8 +214,15 @@ static void worker_run_sessions(struct worker *w)
         }
 }
 
+/* Closing the socket would do where nobody has a copy of it; a child of the host's may. */
+static void worker_unwatch(struct session *s)
+{
+        (void)epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+}
+
 static void worker_bury(struct worker *w, struct session *s)
 {
+        worker_unwatch(s);
         LIST_REMOVE(s, link);
         w->n_sessions--;
         counter_sub(&w->engine->counters.sessions, 1);

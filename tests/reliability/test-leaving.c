@@ -402,6 +402,31 @@ static void a_quick_reader_over_tcp_never_waits(void **state)
         scene_close(&s);
 }
 
+/* A child of the host's process has one, if only until it executes another program. */
+static void gone_it_is_heard_no_more_though_a_copy_of_its_socket_is_open(void **state)
+{
+        static const struct transport_peer who = {.kind = TRANSPORT_UNIX, .uid = 1000};
+        struct bed bed;
+        struct peer p;
+        int fds[2], copy;
+
+        bed_open(&bed, NULL);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
+        assert_int_equal(engine_adopt(bed.engine, fds[0], &who, "/bed.sock"), 0);
+        p = (struct peer){.fd = fds[1]};
+        assert_int_equal(bed_ask_name(&bed, &p, "a"), WIRE_OK);
+        assert_int_equal(engine_disconnect(bed.engine, bed_event(&bed, ENGINE_EVENT_REGISTERED).id),
+                         0);
+        bed_settle(&bed);
+        assert_int_equal(bed_counters(&bed).sessions, 0);
+        peer_write(&p, "x", 1);
+        assert_int_equal(bed_settle(&bed), 0);
+        peer_close(&p);
+        close(copy);
+        bed_close(&bed);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -414,6 +439,7 @@ int main(void)
                 cmocka_unit_test(a_client_may_say_everything_at_once_and_go),
                 cmocka_unit_test(a_client_that_shuts_its_ears_is_let_go),
                 cmocka_unit_test(disconnected_while_all_are_moved),
+                cmocka_unit_test(gone_it_is_heard_no_more_though_a_copy_of_its_socket_is_open),
                 cmocka_unit_test(a_quick_reader_over_tcp_never_waits),
         };
 
