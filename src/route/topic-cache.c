@@ -13,9 +13,7 @@
 #include "basic/text.h"
 #include "route/topic-cache.h"
 
-#define SETS_LOG2 8
 #define WAYS 2
-#define N_SETS ((size_t)1 << SETS_LOG2)
 #define TOPIC_MAX 62
 #define TOPIC_NONE UINT8_MAX /* for its length: the slot has none */
 #define RECEIVERS_MAX 16
@@ -32,7 +30,7 @@ struct topic_cache_slot {
 int topic_cache_reserve(struct topic_cache *cache)
 {
         if (!cache->slots)
-                cache->slots = calloc(N_SETS * WAYS, sizeof(*cache->slots));
+                cache->slots = calloc((size_t)TOPIC_CACHE_SETS * WAYS, sizeof(*cache->slots));
         return cache->slots ? 0 : -ENOMEM;
 }
 
@@ -58,15 +56,18 @@ static __attribute__((noinline)) struct topic_place find_first(struct topic_cach
 struct topic_place topic_cache_find(struct topic_cache *cache, const char *topic, size_t len)
 {
         struct topic_cache_slot *set;
+        size_t n;
 
         if (unlikely(len > TOPIC_MAX))
                 return (struct topic_place){0};
         if (unlikely(!cache->slots))
                 return find_first(cache, topic, len);
-        set = &cache->slots[(text_hash(topic, len) >> (64 - SETS_LOG2)) * WAYS];
+        n = text_hash(topic, len) >> (64 - TOPIC_CACHE_SETS_LOG2);
+        set = &cache->slots[n * WAYS];
         for (size_t i = 0; i < WAYS; i++)
                 if (likely(slot_holds(&set[i], topic, len)))
                         return (struct topic_place){.slot = &set[i], .note = &set[i].note};
+        cache->used[n / 64] |= UINT64_C(1) << n % 64;
         return (struct topic_place){.slot = &set[set->turn++]};
 }
 
@@ -121,6 +122,8 @@ int topic_cache_match(struct topic_place place, const struct subscription_tree *
 
 void topic_cache_clear(struct topic_cache *cache)
 {
-        for (size_t i = 0; cache->slots && i < N_SETS * WAYS; i++)
-                cache->slots[i].topic_len = TOPIC_NONE;
+        for (size_t n = 0; n < TOPIC_CACHE_SETS; n++)
+                for (size_t i = 0; cache->used[n / 64] >> n % 64 & 1 && i < WAYS; i++)
+                        cache->slots[n * WAYS + i].topic_len = TOPIC_NONE;
+        memset(cache->used, 0, sizeof(cache->used));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who receives what is published on topics that came lately: found once, and then known until
- * somebody subscribes or unsubscribes. Fixed memory; what does not fit, a long topic or one with
- * many receivers, is searched for each time, which is then a small part of what it costs.
+ * somebody subscribes or unsubscribes. Memory follows use, up to 3.4 MB; what does not fit, a long
+ * topic or one with many receivers, is searched for each time, which is then a small part of what
+ * it costs.
  */
 #pragma once
 
@@ -10,9 +11,13 @@
 
 struct topic_cache_slot;
 
+#define TOPIC_CACHE_SETS_LOG2 13
+#define TOPIC_CACHE_SETS (1 << TOPIC_CACHE_SETS_LOG2)
+
 /* Starts zeroed. Belongs to one tree. */
 struct topic_cache {
-        struct topic_cache_slot *slots; /* NULL: nothing was published yet */
+        struct topic_cache_slot *slots;       /* NULL: nothing was published yet */
+        uint64_t used[TOPIC_CACHE_SETS / 64]; /* a bit for each set that ever had a topic */
 };
 
 /* Where a topic is, or would be; until the next topic_cache_match(). */

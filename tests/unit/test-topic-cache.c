@@ -17,8 +17,8 @@
 #include "route/topic-cache.h"
 
 #define N_SUBSCRIBERS 40 /* more than are kept for one topic */
-#define N_TOPICS 2000    /* more than there are slots */
-#define N_STEPS 200000
+#define N_TOPICS 60000   /* more than there are slots */
+#define N_STEPS 400000
 #define TEXT_MAX 80
 
 struct world {
