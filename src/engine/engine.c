@@ -197,7 +197,7 @@ int engine_fd(const struct engine *engine)
 
 int engine_timeout(struct engine *engine)
 {
-        return worker_timeout(&engine->workers[0]);
+        return worker_timeout(&engine->workers[0], clock_nsec(CLOCK_MONOTONIC));
 }
 
 int engine_process(struct engine *engine)

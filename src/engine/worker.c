@@ -179,11 +179,11 @@ static void worker_run_timers(struct worker *w)
         }
 }
 
-int worker_timeout(const struct worker *w)
+int worker_timeout(const struct worker *w, uint64_t now)
 {
         const struct session *s = RB_MIN(timer_tree, (struct timer_tree *)&w->timers);
         const struct engine *e = w->engine;
-        uint64_t now, at;
+        uint64_t at;
 
         if (!TAILQ_EMPTY(&w->run_queue) || !LIST_EMPTY(&w->unwritten) || !STAILQ_EMPTY(&e->leavers))
                 return 0;
@@ -192,7 +192,6 @@ int worker_timeout(const struct worker *w)
                 at = MIN(at, e->trim_at);
         if (at == NSEC_INFINITY)
                 return -1;
-        now = clock_nsec(CLOCK_MONOTONIC);
         return at <= now ? 0
                          : (int)MIN((at - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC,
                                     UINT64_C(3600000));
@@ -350,7 +349,7 @@ static int worker_wait(struct worker *w, struct epoll_event *events, int timeout
         if (timeout > 0)
                 until = MIN(until, w->engine->now + (uint64_t)timeout * NSEC_PER_MSEC);
         n = worker_look(w, events, 0, until);
-        return n != 0 ? n : worker_block(w, events, worker_timeout(w));
+        return n != 0 ? n : worker_block(w, events, worker_timeout(w, clock_nsec(CLOCK_MONOTONIC)));
 }
 
 int worker_pass(struct worker *w, int timeout)
@@ -389,7 +388,8 @@ void *worker_main(void *worker)
 
         (void)pthread_setname_np(pthread_self(), "busrt-worker");
         worker_enter_bus(w);
-        while (!worker_is_over(w) && worker_pass(w, worker_timeout(w)) >= 0)
+        /* A timer may be late by what the last pass took: that is not worth asking for the time. */
+        while (!worker_is_over(w) && worker_pass(w, worker_timeout(w, w->engine->now)) >= 0)
                 ;
         worker_leave_bus(w);
         return NULL;

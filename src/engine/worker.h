@@ -58,7 +58,7 @@ int worker_pass(struct worker *w, int timeout);
 /* Passes until stopped. */
 void *worker_main(void *worker);
 /* How long a pass may wait, in milliseconds, rounded up. */
-int worker_timeout(const struct worker *w);
+int worker_timeout(const struct worker *w, uint64_t now);
 /* Around a system call that may take long: other workers go on meanwhile. */
 void worker_leave_bus(struct worker *w);
 void worker_enter_bus(struct worker *w);
