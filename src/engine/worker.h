@@ -12,7 +12,9 @@
  * - a session that is being read or written is pinned: it may end, but what the system call uses
  *   stays until that is over;
  * - only its own worker frees a session, between two passes: so an event that waits there never
- *   names one that is gone.
+ *   names one that is gone;
+ * - only its own worker writes a session whose socket was full, so that no event of room is missed;
+ * - what a system call has found may be old when it is told: others may have learnt more.
  *
  * With one worker there is no lock.
  */
