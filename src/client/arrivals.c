@@ -34,7 +34,7 @@ int frame_sort(busrt_client *c, busrt_frame *f)
 
         f->event.kind = EVENT_FRAME;
         if (f->kind == BUSRT_KIND_MESSAGE && rpc_decode(f->payload, f->len, &m)) {
-                if (m.kind == RPC_REQUEST && c->on_request)
+                if (m.kind == RPC_REQUEST && (c->on_request || methods_any(c)))
                         return request_receive(c, f, &m);
                 if (m.kind == RPC_NOTIFICATION && c->on_notification)
                         f->event.kind = EVENT_NOTIFICATION;
@@ -63,9 +63,7 @@ static void merge(struct event_queue *into, struct event_queue *a, struct event_
         STAILQ_CONCAT(into, b);
 }
 
-/* A handler was set: what came before it, and was not read yet, is sorted again. -ENOMEM: requests
- * stay messages. */
-static int sort_again(busrt_client *c)
+int frames_sort_again(busrt_client *c)
 {
         struct event_queue old = STAILQ_HEAD_INITIALIZER(old);
         struct event *event;
@@ -99,8 +97,8 @@ static void event_drop(busrt_client *c, struct event *event)
                 busrt_frame_unref(container_of(event, busrt_frame, event));
                 break;
         case EVENT_REQUEST:
-                container_of(event, busrt_request, event)->replied = true;
-                busrt_request_unref(container_of(event, busrt_request, event));
+        case EVENT_REQUEST_END:
+                request_drop(container_of(event, busrt_request, event));
                 break;
         case EVENT_OP:
                 busrt_op_unref(container_of(event, busrt_op, event));
@@ -152,7 +150,7 @@ PUBLIC int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_hand
         client->on_frame = handler;
         client->on_frame_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, sort_again(client));
+        return client_unlock(client, frames_sort_again(client));
 }
 
 PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
@@ -165,7 +163,7 @@ PUBLIC int busrt_client_set_notification_handler(busrt_client *client,
         client->on_notification = handler;
         client->on_notification_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, sort_again(client));
+        return client_unlock(client, frames_sort_again(client));
 }
 
 PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_handler handler,
@@ -178,7 +176,7 @@ PUBLIC int busrt_client_set_request_handler(busrt_client *client, busrt_request_
         client->on_request = handler;
         client->on_request_data = userdata;
         atomic_fetch_add(&client->handlers_version, 1);
-        return client_unlock(client, sort_again(client));
+        return client_unlock(client, frames_sort_again(client));
 }
 
 /* --- Reading without handlers --- */

@@ -116,6 +116,7 @@ static void client_free_memory(busrt_client *c)
         input_done(&c->input);
         free(c->output.data);
         slots_done(&c->slots);
+        methods_free(c->methods);
         free(c->log_text);
         free(c->address);
         free(c->name);
@@ -205,6 +206,8 @@ static int client_make(const char *name, size_t len, busrt_client **ret)
         c->max_frame = MAX_FRAME_DEFAULT;
         c->next_ping = UINT64_MAX;
         c->told_connected = true;
+        c->max_running = SIZE_MAX;
+        c->request_timeout = BUSRT_TIMEOUT_INFINITE;
         c->slots.last_id = random_id();
         STAILQ_INIT(&c->events);
         STAILQ_INIT(&c->inbox);
@@ -305,6 +308,7 @@ void client_close(busrt_client *c, int error)
         for (uint32_t i = 0; i < c->slots.size; i++)
                 if (c->slots.slot[i])
                         finish_pending(c, c->slots.slot[i]);
+        request_end_all(c, -ECONNRESET);
         if (c->fd >= 0)
                 (void)shutdown(c->fd, SHUT_RDWR);
         /* Whoever reads it may be in recv(2) now, and closes it afterwards. */

@@ -59,13 +59,12 @@ static void run_frame(busrt_client *c, struct batch *b, struct event *event)
         STAILQ_INSERT_TAIL(&b->done, event, link);
 }
 
-static void run_request(busrt_client *c, struct batch *b, struct event *event)
+static void run_request(struct batch *b, struct event *event)
 {
         busrt_request *request = container_of(event, busrt_request, event);
 
         b->released += request->frame->charge;
-        if (b->handlers.on_request)
-                b->handlers.on_request(c, request, b->handlers.on_request_data);
+        request_run(request, b->handlers.on_request, b->handlers.on_request_data);
         busrt_request_unref(request);
 }
 
@@ -112,7 +111,10 @@ static void run_event(busrt_client *c, struct batch *b, struct event *event)
                 run_frame(c, b, event);
                 break;
         case EVENT_REQUEST:
-                run_request(c, b, event);
+                run_request(b, event);
+                break;
+        case EVENT_REQUEST_END:
+                request_tell_end(container_of(event, busrt_request, event));
                 break;
         case EVENT_OP:
                 run_op(c, event);

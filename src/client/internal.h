@@ -53,6 +53,7 @@ enum event_kind {
         EVENT_FRAME,
         EVENT_NOTIFICATION,
         EVENT_REQUEST,
+        EVENT_REQUEST_END,
         EVENT_OP,
         EVENT_CALL,
 };
@@ -133,9 +134,18 @@ struct busrt_call {
 RB_HEAD(call_tree, busrt_call);
 
 struct busrt_request {
-        struct event event;
+        struct event event; /* its arrival, then its end */
+        LIST_ENTRY(busrt_request) link;
+        RB_ENTRY(busrt_request) by_deadline;
         atomic_uint refs;
-        atomic_bool replied;
+        atomic_int ended; /* 0: no; -EALREADY: by a reply; or why. Nobody looks for it then */
+        bool linked;      /* in client->requests */
+        bool running;     /* its handler was called; counted in client->n_running */
+        bool timed;       /* in client->deadlines */
+        bool end_queued, end_told;
+        uint64_t deadline;
+        busrt_request_end_handler on_end;
+        void *on_end_data;
         busrt_client *client;
         busrt_frame *frame;
         uint32_t id;
@@ -143,6 +153,9 @@ struct busrt_request {
         const uint8_t *params;
         size_t len;
 };
+
+LIST_HEAD(request_list, busrt_request);
+RB_HEAD(request_tree, busrt_request);
 
 /* --- The client --- */
 
@@ -211,8 +224,13 @@ struct busrt_client {
         struct input input;
         struct output output;
         struct slots slots;
-        struct call_tree calls; /* asynchronous ones with a deadline */
-        bool has_called;        /* replies are no ordinary frames any more */
+        struct call_tree calls;        /* asynchronous ones with a deadline */
+        bool has_called;               /* replies are no ordinary frames any more */
+        struct methods *methods;       /* NULL: never had any */
+        struct request_list requests;  /* that have not ended */
+        struct request_tree deadlines; /* of those that have one */
+        size_t n_running, max_running;
+        uint64_t request_timeout;
         struct event_queue events, inbox;
         uint64_t n_arrived;
         size_t queued;            /* bytes of frames in both */
@@ -397,6 +415,34 @@ RB_PROTOTYPE(call_tree, busrt_call, by_deadline, call_compare)
 
 /* A request arrived: takes the frame. -ENOMEM: it does not. */
 int request_receive(busrt_client *c, busrt_frame *frame, const struct rpc_message *message);
+/* Its handler is to be called now: it counts, and has so much time from now on. */
+void request_start(busrt_request *request, uint64_t timeout);
+int request_fail(busrt_request *request, int code, const char *text);
+/* Takes it out of all that looks for requests. */
+void request_forget(busrt_request *request);
+/* Nobody will handle it, nor its end. */
+void request_drop(busrt_request *request);
+/* Deadlines; and the end of those whose handlers were called, when the client closes. */
+void request_keep_time(busrt_client *c, uint64_t now);
+void request_end_all(busrt_client *c, int result);
+/* Its end handler is called, without the lock. */
+void request_tell_end(busrt_request *request);
+int request_compare(const busrt_request *a, const busrt_request *b);
+RB_PROTOTYPE(request_tree, busrt_request, by_deadline, request_compare)
+
+/* --- methods.c --- */
+
+/* There is a method that a request may be for. */
+bool methods_any(const busrt_client *c);
+void methods_free(struct methods *methods);
+/* A request's turn, without the lock: by its method, or else by the other handler, which may be
+ * NULL. */
+void request_run(busrt_request *request, busrt_request_handler other, void *other_data);
+
+/* --- arrivals.c, again: handlers have changed --- */
+
+/* What came before, and was not read yet, is sorted again. -ENOMEM: requests stay messages. */
+int frames_sort_again(busrt_client *c);
 
 /* --- strerror.c --- */
 

@@ -94,6 +94,8 @@ void client_update_interest(busrt_client *c)
 uint64_t client_next_time(const busrt_client *c)
 {
         const busrt_call *first = RB_MIN(call_tree, (struct call_tree *)(uintptr_t)&c->calls);
+        const busrt_request *request =
+                RB_MIN(request_tree, (struct request_tree *)(uintptr_t)&c->deadlines);
         uint64_t t = c->next_ping;
 
         if (c->state == BUSRT_STATE_CONNECTING) {
@@ -101,6 +103,8 @@ uint64_t client_next_time(const busrt_client *c)
                 if (c->connecting.act_at)
                         t = MIN(t, c->connecting.act_at);
         }
+        if (request)
+                t = MIN(t, request->deadline);
         return first ? MIN(t, first->deadline) : t;
 }
 
@@ -131,6 +135,7 @@ bool client_keep_time(busrt_client *c)
                 send_ping(c);
         }
         call_keep_time(c, now);
+        request_keep_time(c, now);
         client_update_interest(c);
         return true;
 }
