@@ -139,15 +139,15 @@ ssize_t busrt_client_cancel_requests(busrt_client *client, const char *sender, i
 /* The same for one request: 0, or why it has ended already. */
 int busrt_request_cancel(busrt_request *request, int code);
 /* Sets when the request ends, from now on, in place of what the method and the client say;
- * BUSRT_TIMEOUT_INFINITE takes that back. Or why it has ended already. */
+ * BUSRT_TIMEOUT_INFINITE: never. Or why it has ended already. */
 int busrt_request_set_timeout(busrt_request *request, uint64_t timeout);
 
 /* Why a request ended without a reply of the program's; what then calls of
  * busrt_request_reply() return, too: -ETIMEDOUT its time was up, -ECANCELED it was cancelled,
- * -ECONNRESET the client closed. Called once, from busrt_client_process(), also if it had ended
- * before the handler was set; not after a reply, and not when the last reference was dropped. The
- * request is borrowed. NULL takes the handler back. -EALREADY: there was a reply, or one was
- * called.
+ * -ECONNRESET the client closed (replies are then -ENOTCONN). Called once, from
+ * busrt_client_process(), also if it had ended before the handler was set; not after a reply, and
+ * not when the last reference was dropped. The request is borrowed. NULL takes the handler back.
+ * -EALREADY: there was a reply, or one was called.
  */
 typedef void (*busrt_request_end_handler)(busrt_client *client, busrt_request *request, int result,
                                           void *userdata);

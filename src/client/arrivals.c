@@ -40,7 +40,7 @@ int frame_sort(busrt_client *c, busrt_frame *f)
                         f->event.kind = EVENT_NOTIFICATION;
         }
         c->queued += f->charge;
-        if (f->event.kind == EVENT_FRAME && !c->on_frame) {
+        if (f->event.kind == EVENT_FRAME && !c->on_frame && !topic_handlers_want(c, f)) {
                 number(c, &f->event);
                 STAILQ_INSERT_TAIL(&c->inbox, &f->event, link);
         } else

@@ -117,6 +117,7 @@ static void client_free_memory(busrt_client *c)
         free(c->output.data);
         slots_done(&c->slots);
         methods_free(c->methods);
+        topic_handlers_free(c->topics);
         free(c->log_text);
         free(c->address);
         free(c->name);

@@ -16,6 +16,7 @@ struct handlers {
         void *on_notification_data;
         busrt_request_handler on_request;
         void *on_request_data;
+        bool has_topics;
 };
 
 static void get_handlers(busrt_client *c, struct handlers *ret)
@@ -28,6 +29,7 @@ static void get_handlers(busrt_client *c, struct handlers *ret)
                 c->on_notification_data,
                 c->on_request,
                 c->on_request_data,
+                topic_handlers_any(c),
         };
 }
 
@@ -40,17 +42,26 @@ struct batch {
         size_t released;           /* bytes of frames that are no longer queued */
 };
 
+/* False: there is none for it. */
+static bool call_handler(busrt_client *c, const struct handlers *h, busrt_frame *f)
+{
+        if (f->event.kind == EVENT_NOTIFICATION && h->on_notification) {
+                h->on_notification(c, f->sender, f->payload + 1, f->len - 1,
+                                   h->on_notification_data);
+                return true;
+        }
+        if (h->has_topics && f->kind == BUSRT_KIND_PUBLICATION && topic_handlers_run(c, f))
+                return true;
+        if (h->on_frame)
+                h->on_frame(c, f, h->on_frame_data);
+        return h->on_frame != NULL;
+}
+
 static void run_frame(busrt_client *c, struct batch *b, struct event *event)
 {
         busrt_frame *f = container_of(event, busrt_frame, event);
-        const struct handlers *h = &b->handlers;
 
-        if (event->kind == EVENT_NOTIFICATION && h->on_notification)
-                h->on_notification(c, f->sender, f->payload + 1, f->len - 1,
-                                   h->on_notification_data);
-        else if (h->on_frame)
-                h->on_frame(c, f, h->on_frame_data);
-        else {
+        if (!call_handler(c, &b->handlers, f)) {
                 event->kind = EVENT_FRAME;
                 STAILQ_INSERT_TAIL(&b->unread, event, link);
                 return;

@@ -227,6 +227,7 @@ struct busrt_client {
         struct call_tree calls;        /* asynchronous ones with a deadline */
         bool has_called;               /* replies are no ordinary frames any more */
         struct methods *methods;       /* NULL: never had any */
+        struct topic_handlers *topics; /* NULL: never had any */
         struct request_list requests;  /* that have not ended */
         struct request_tree deadlines; /* of those that have one */
         size_t n_running, max_running;
@@ -438,6 +439,15 @@ void methods_free(struct methods *methods);
 /* A request's turn, without the lock: by its method, or else by the other handler, which may be
  * NULL. */
 void request_run(busrt_request *request, busrt_request_handler other, void *other_data);
+
+/* --- topic-handlers.c --- */
+
+bool topic_handlers_any(const busrt_client *c);
+/* There is a handler for this frame. */
+bool topic_handlers_want(const busrt_client *c, const busrt_frame *frame);
+/* Calls the handler of a publication, without the lock. False: there is none. */
+bool topic_handlers_run(busrt_client *c, busrt_frame *frame);
+void topic_handlers_free(struct topic_handlers *topics);
 
 /* --- arrivals.c, again: handlers have changed --- */
 

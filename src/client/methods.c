@@ -141,38 +141,38 @@ static int methods_make(busrt_client *c)
         return 0;
 }
 
-/* All of the list, or none. */
-static int methods_insert_list(struct methods *methods, struct method **list)
+/* Moves the list into the table, up to a name that is there. ret_done: those that were. */
+static int insert_list(struct methods *methods, struct method **list, struct method **ret_done)
 {
-        struct method *m, *done = NULL;
+        struct method *m;
 
         while ((m = *list)) {
                 if (methods_find(methods, m->name))
-                        break;
+                        return -EEXIST;
                 *list = m->next;
-                m->next = done;
-                done = m;
+                m->next = *ret_done;
+                *ret_done = m;
                 methods_insert(methods, m);
         }
-        if (!m)
-                return 0;
-        while ((m = done)) {
-                done = m->next;
-                methods_remove(methods, m);
-        }
-        return -EEXIST;
+        return 0;
 }
 
+/* All of the list, or none. */
 static int add_list(busrt_client *c, struct method **list)
 {
+        struct method *m, *done = NULL;
         bool had = methods_any(c);
         int r = methods_make(c);
 
         if (r == 0)
-                r = methods_insert_list(c->methods, list);
+                r = insert_list(c->methods, list, &done);
         /* What came as messages may be for them. */
         if (r == 0 && !had && !c->on_request)
                 r = frames_sort_again(c);
+        while (r < 0 && (m = done)) {
+                done = m->next;
+                methods_remove(c->methods, m);
+        }
         return r;
 }
 
