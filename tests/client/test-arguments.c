@@ -50,9 +50,22 @@ static void null_objects(void **state)
         assert_null(busrt_frame_unref(NULL));
 }
 
+static void ignore_end(busrt_client *c, busrt_request *request, int result, void *userdata)
+{
+}
+
+static int ignore_request(busrt_client *c, busrt_request *request, void *userdata)
+{
+        return 0;
+}
+
 static void null_requests(void **state)
 {
         size_t len = 7;
+
+        assert_int_equal(busrt_request_cancel(NULL, 0), -EINVAL);
+        assert_int_equal(busrt_request_set_timeout(NULL, 1), -EINVAL);
+        assert_int_equal(busrt_request_set_end_handler(NULL, ignore_end, NULL), -EINVAL);
 
         assert_null(busrt_request_get_sender(NULL));
         assert_null(busrt_request_get_method(NULL));
@@ -164,6 +177,35 @@ static void arguments_of_settings(void **state)
         EINVALS(busrt_client_set_max_frame_size(c, (size_t)UINT32_MAX + 1));
         assert_int_equal(busrt_client_set_max_frame_size(c, UINT32_MAX), 0);
         assert_int_equal(busrt_client_set_log_handler(c, NULL, NULL), 0);
+}
+
+static void arguments_of_servers(void **state)
+{
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        const busrt_method good = {"m", ignore_request, NULL, 0};
+        const busrt_method bad[][2] = {{good, {NULL, ignore_request, NULL, 0}},
+                                       {good, {"", ignore_request, NULL, 0}},
+                                       {good, {"\xff", ignore_request, NULL, 0}},
+                                       {good, {"n", NULL, NULL, 0}}};
+
+        EINVALS(busrt_client_add_methods(NULL, &good, 1));
+        EINVALS(busrt_client_add_methods(c, NULL, 1));
+        EINVALS(busrt_client_add_methods(c, &good, 0));
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                EINVALS(busrt_client_add_methods(c, bad[i], 2));
+        assert_int_equal(busrt_client_remove_method(c, "m"), -ENOENT);
+        EINVALS(busrt_client_remove_method(NULL, "m"));
+        EINVALS(busrt_client_remove_method(c, NULL));
+        EINVALS(busrt_client_remove_method(c, ""));
+        EINVALS(busrt_client_add_info(NULL, NULL, NULL, NULL));
+        EINVALS(busrt_client_add_info(c, NULL, "\xff", NULL));
+        assert_int_equal(busrt_client_remove_method(c, "test"), -ENOENT);
+        EINVALS(busrt_client_set_request_timeout(c, 0));
+        EINVALS(busrt_client_set_max_requests(c, 0));
+        EINVALS(busrt_client_cancel_requests(c, "", 0));
+        EINVALS(busrt_client_cancel_requests(c, NULL, INT16_MIN - 1));
+        EINVALS(busrt_client_cancel_requests(c, NULL, INT16_MAX + 1));
+        EINVALS(busrt_client_count_requests(NULL));
 }
 
 /* --- Names and addresses --- */
@@ -343,6 +385,7 @@ int main(void)
                 cmocka_unit_test(null_requests),
                 cmocka_unit_test(arguments_of_operations),
                 cmocka_unit_test(arguments_of_settings),
+                cmocka_unit_test(arguments_of_servers),
                 cmocka_unit_test(names),
                 cmocka_unit_test(names_of_secondaries),
                 cmocka_unit_test(addresses),

@@ -10,6 +10,8 @@
  */
 #include <sys/resource.h>
 
+#include <busrt/topics.h>
+
 #include "../unit/counted-malloc.h"
 #include "client-bed.h"
 
@@ -256,9 +258,16 @@ static void frames_by_reading(void)
 
 struct handled {
         int done;
-        unsigned frames, requests, notes;
+        unsigned frames, requests, notes, ends;
         busrt_request *later;
 };
+
+static void note_end(busrt_client *c, busrt_request *request, int result, void *userdata)
+{
+        struct handled *h = userdata;
+
+        h->ends++;
+}
 
 static void look(struct handled *h)
 {
@@ -312,6 +321,54 @@ static void frames_by_handlers(void)
         worked(busrt_client_flush(client, PATIENCE));
 }
 
+static int keep_request(busrt_client *c, busrt_request *request, void *userdata)
+{
+        struct handled *h = userdata;
+
+        h->requests++;
+        worked(busrt_request_set_end_handler(request, note_end, h));
+        h->later = busrt_request_ref(request);
+        return 0;
+}
+
+static void on_topic(busrt_client *c, busrt_frame *frame, const char *mask, void *userdata)
+{
+        on_frame(c, frame, userdata);
+}
+
+/* A table of methods, and handlers by topic. */
+static void tables(void)
+{
+        struct handled h = {0};
+        const busrt_method methods[] = {{"method", keep_request, &h, 1},
+                                        {"n", keep_request, &h, 0}};
+        uint64_t until = now_usec() + PATIENCE;
+        bool served, published;
+
+        worked(busrt_client_set_request_handler(client, NULL, NULL));
+        served = worked(busrt_client_add_methods(client, methods, 2));
+        worked(busrt_client_add_info(client, "author", "description", "version"));
+        published =
+                worked(busrt_client_subscribe_handler(client, "topic", on_topic, &h, ACKED, NULL));
+        worked(busrt_client_add_topic_handler(client, "a/#", on_topic, &h));
+        worked(busrt_client_set_frame_handler(client, on_frame, &h));
+        worked(busrt_client_set_notification_handler(client, on_note, &h));
+        if (!served)
+                worked(busrt_client_set_request_handler(client, on_request, &h));
+        if (!worked(busrt_client_send(client, "deliver", NULL, 0, ACKED, NULL)))
+                goto out;
+        while (!h.done || (served && h.ends == 0)) {
+                worked(busrt_client_process(client));
+                assert_true(now_usec() < until);
+        }
+        assert_int_equal(h.frames + h.requests + h.notes, N_DELIVERED);
+out:
+        busrt_request_unref(h.later);
+        if (published)
+                worked(busrt_client_unsubscribe_handler(client, "topic", ACKED, NULL));
+        worked(busrt_client_set_request_handler(client, NULL, NULL));
+}
+
 static void others(struct fake *fake)
 {
         busrt_client *second = NULL;
@@ -339,6 +396,7 @@ static void run_script(struct fake *fake)
                 calls();
                 frames_by_reading();
                 frames_by_handlers();
+                tables();
                 others(fake);
                 n_lost += is_lost();
                 assert_true(is_lost() || busrt_client_get_state(client) == BUSRT_STATE_CONNECTED);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 #include "client-bed.h"
 #include "real-broker.h"
@@ -732,6 +733,41 @@ static void a_request_whose_turn_comes_after_the_close_is_told_of_it(void **stat
         pair_stop(&p);
 }
 
+static int wrong_in_child(busrt_client *server, busrt_request *request)
+{
+        int wrong = 0;
+
+        wrong += busrt_request_reply(request, NULL, 0) != -ECHILD;
+        wrong += busrt_request_reply_error(request, -7, NULL, 0) != -ECHILD;
+        wrong += busrt_request_cancel(request, -7) != -ECHILD;
+        wrong += busrt_request_set_timeout(request, 0) != -ECHILD;
+        wrong += busrt_request_set_end_handler(request, on_end, NULL) != -ECHILD;
+        wrong += busrt_request_unref(request) != NULL;
+        wrong += busrt_client_free(server) != NULL;
+        return wrong;
+}
+
+static void after_fork_a_request_is_the_parents(void **state)
+{
+        struct pair p;
+        struct got got;
+        int status;
+        pid_t pid;
+
+        pair_start(&p, DEADLINE);
+        start_call(p.caller, "keep", &got);
+        run_until(&p, &p.kept.n, 1);
+        pid = fork();
+        if (pid == 0)
+                _exit(wrong_in_child(p.server, p.kept.requests[0]));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_int_equal(busrt_request_reply(p.kept.requests[0], NULL, 0), 0);
+        run_until(&p, &got.done, 1);
+        assert_int_equal(got.result, 0);
+        pair_stop(&p);
+}
+
 /* --- Cancelling, replying, and giving up, all at once --- */
 
 static void *cancel_often(void *userdata)
@@ -833,6 +869,7 @@ int main(void)
                 cmocka_unit_test(what_nobody_waits_for_ends_in_silence),
                 cmocka_unit_test(closing_ends_what_is_open),
                 cmocka_unit_test(a_request_whose_turn_comes_after_the_close_is_told_of_it),
+                cmocka_unit_test(after_fork_a_request_is_the_parents),
                 cmocka_unit_test(every_call_gets_one_answer_however_it_ends),
         };
 

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <busrt/topics.h>
+
 #include "client-bed.h"
 
 /* --- Every function, by one good call --- */
@@ -26,6 +28,61 @@ static void ignore_reply(busrt_client *c, int result, const busrt_rpc_error *err
 static void ignore_log(busrt_client *c, enum busrt_log_level level, const char *text,
                        void *userdata)
 {
+}
+
+static int ignore_request(busrt_client *c, busrt_request *request, void *userdata)
+{
+        return 0;
+}
+
+static void ignore_topic(busrt_client *c, busrt_frame *frame, const char *mask, void *userdata)
+{
+}
+
+static int add_and_remove_method(busrt_client *c)
+{
+        const busrt_method method = {"m", ignore_request, NULL, 0};
+        int r = busrt_client_add_methods(c, &method, 1);
+
+        return r < 0 ? r : busrt_client_remove_method(c, "m");
+}
+
+static int add_and_remove_info(busrt_client *c)
+{
+        int r = busrt_client_add_info(c, "a", "d", "v");
+
+        if (r == 0)
+                r = busrt_client_remove_method(c, "test");
+        return r < 0 ? r : busrt_client_remove_method(c, "info");
+}
+
+static int add_and_remove_topic(busrt_client *c)
+{
+        int r = busrt_client_add_topic_handler(c, "a/+", ignore_topic, NULL);
+
+        return r < 0 ? r : busrt_client_remove_topic_handler(c, "a/+");
+}
+
+/* Each in a client where the other does not matter. */
+static int unsubscribe_with(busrt_client *c, unsigned qos)
+{
+        int r = busrt_client_add_topic_handler(c, "b/+", ignore_topic, NULL), left;
+
+        if (r < 0)
+                return r;
+        r = busrt_client_unsubscribe_handler(c, "b/+", qos, NULL);
+        left = busrt_client_remove_topic_handler(c, "b/+");
+        return left == (r < 0 ? 0 : -ENOENT) ? r : 1;
+}
+
+static int subscribe_with(busrt_client *c, unsigned qos)
+{
+        int r = busrt_client_subscribe_handler(c, "b/+", ignore_topic, NULL, qos, NULL), left;
+
+        if (!c || r == -ECHILD)
+                return r;
+        left = busrt_client_remove_topic_handler(c, "b/+");
+        return left == (r < 0 ? -ENOENT : 0) ? r : 1;
 }
 
 /* A call that is to be named in a row below. */
@@ -140,6 +197,14 @@ CALL(call0, busrt_client_call0(c, "you", "m", NULL, 0, BUSRT_QOS_NO, NULL))
 CALL(call0_acked, busrt_client_call0(c, "you", "m", NULL, 0, BUSRT_QOS_PROCESSED, NULL))
 CALL(notify, busrt_client_notify(c, "you", IOV("x"), BUSRT_QOS_NO, NULL))
 CALL(notify_acked, busrt_client_notify(c, "you", IOV("x"), BUSRT_QOS_PROCESSED, NULL))
+CALL(set_request_timeout, busrt_client_set_request_timeout(c, SECOND))
+CALL(set_max_requests, busrt_client_set_max_requests(c, 1))
+CALL(count_requests, busrt_client_count_requests(c))
+CALL(cancel_requests, busrt_client_cancel_requests(c, NULL, -1))
+CALL(subscribe_handler, subscribe_with(c, BUSRT_QOS_NO))
+CALL(subscribe_handler_acked, subscribe_with(c, BUSRT_QOS_PROCESSED))
+CALL(unsubscribe_handler, unsubscribe_with(c, BUSRT_QOS_NO))
+CALL(unsubscribe_handler_acked, unsubscribe_with(c, BUSRT_QOS_PROCESSED))
 CALL(disconnect, busrt_client_disconnect(c))
 
 #define SKIP 1000000 /* not in this state */
@@ -211,6 +276,17 @@ static const struct row rows[] = {
         ROW(call0_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
         ROW(notify, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
         ROW(notify_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(add_and_remove_method, 0, 0, 0, 0),
+        ROW(add_and_remove_info, 0, 0, 0, 0),
+        ROW(add_and_remove_topic, 0, 0, 0, 0),
+        ROW(set_request_timeout, 0, 0, 0, 0),
+        ROW(set_max_requests, 0, 0, 0, 0),
+        ROW(count_requests, 0, 0, 0, 0),
+        ROW(cancel_requests, 0, 0, 0, 0),
+        ROW(subscribe_handler, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(subscribe_handler_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(unsubscribe_handler, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(unsubscribe_handler_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
         ROW(disconnect, -ENOTCONN, SKIP, 0, SKIP),
 };
 
