@@ -9,8 +9,8 @@ import subprocess
 import bus
 from bus import DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIBE, Reader, main
 
-PARSE, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32601, -32602
-NAMES = 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll'
+PARSE, METHOD_NOT_FOUND, INVALID_PARAMS, BUSY = -32700, -32601, -32602, -32118
+NAMES = 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll', 'subscriber'
 
 
 def program(name):
@@ -103,7 +103,7 @@ class Each(TestCase):
 
     def test_no_broker_is_told(self):
         for name, *args in (('listener', 'l', 't'), ('publisher', 'p', 't'), ('rpc-client', 'clients'), ('rpc-server', 's'),
-                            ('sd-event', 'e'), ('poll', 'a', 'b')):
+                            ('sd-event', 'e'), ('poll', 'a', 'b'), ('subscriber', 's')):
             status, out, err = self.run_once(name, *args, path='/nonexistent/bus.sock')
             self.assertEqual((status, out), (1, ''), name)
             self.assert_one_line(err, r'^\S+: \S+')
@@ -219,6 +219,10 @@ class RemoteCalls(TestCase):
         self.assertEqual(self.call(caller, b'add', b'\xc1'), PARSE)
         self.assertEqual(self.call(caller, b'add', b'\x82\xa1a\x01'), PARSE)
         self.assertEqual(self.call(caller, b'subtract'), METHOD_NOT_FOUND)
+        self.assertEqual(self.call(caller, b'test'), b'\x81\xa2ok\xc3')
+        self.assertEqual(self.call(caller, b'test', b'\x80'), INVALID_PARAMS)
+        self.assertRegex(self.call(caller, b'info'),
+                         rb'^\x83\xa6author.busrt\xabdescription.adds, and waits\xa7version.\d+[.]\d+[.]\d+$')
 
     def test_a_reply_may_come_later(self):
         self.server()
@@ -230,11 +234,36 @@ class RemoteCalls(TestCase):
         self.assertEqual(self.call(waker, b'wake'), woken + b'\xc3')
         self.assertEqual(self.reply(sleeper, waiting), b'')
 
+    def test_a_caller_that_has_gone_waits_no_more(self):
+        server = self.server()
+        sleeper, waker = self.connected(self.bus, 'sleeper'), self.connected(self.bus, 'waker')
+        self.start(sleeper, b'wait')
+        self.assertEqual(self.call(waker, b'wait'), BUSY)
+        sleeper.close()
+        server.err.wait_for('sleeper waits no more: .+\n')
+        self.assertEqual(self.call(waker, b'wake')[-1:], b'\xc2')
+
     def test_the_server_ends_with_the_broker(self):
         server = self.server()
         self.call(self.connected(self.bus, 'sleeper'), b'add')
         self.start(self.connected(self.bus, 'other'), b'wait')  # held by the server as it ends
         self.fails_when_the_broker_goes(server)
+
+
+class Subscriber(TestCase):
+    def test_each_publication_goes_to_one_handler(self):
+        subscriber = self.running('subscriber', 'panel')
+        subscriber.err.wait_for('panel listens\n')
+        probe = self.connected(self.bus, 'probe')
+        for topic in 'sensors/roof/temperature', 'sensors/roof/wind', 'sensors/oven/alarm', 'other', 'sensors/roof/x/alarm':
+            self.publish(probe, topic, b'21.5')
+        subscriber.out.wait_for('temperature at roof: 21.5\nsomething else: sensors/roof/wind\nalarm at oven: 21.5\n'
+                                'something else: sensors/roof/x/alarm\n')
+
+    def test_ends_with_the_broker(self):
+        subscriber = self.running('subscriber', 'panel')
+        subscriber.err.wait_for('listens')
+        self.fails_when_the_broker_goes(subscriber)
 
 
 class SdEvent(TestCase):
