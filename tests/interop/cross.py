@@ -5,14 +5,19 @@ One sender and one receiver per client stay connected for the whole table of a t
 import itertools
 import subprocess
 
+from bus import unpack
 from cell import equal
-from program import Connection
+from program import Connection, Refused
 from tool import Kind as Tool
 from tool import Listener, plain_environment
 
 OPERATIONS = ('send', 'publish', 'broadcast', 'notify', 'call')
 KINDS = {'send': ('message', 'Message'), 'publish': ('publish', 'Publish'),
          'broadcast': ('broadcast', 'Broadcast')}
+
+# What a server of libbusrt answers by itself: method -> result, or the code of an error reply.
+METHODS = {'test': {'ok': True}, 'info': {'author': 'busrt', 'description': 'interop', 'version': '1'},
+           'errno': -32121, 'late': -32120}
 
 numbers = itertools.count(1)
 
@@ -136,6 +141,25 @@ def one(sender, receiver, operation):
         sender.check_result(answer, text, receiver.echoes)
 
 
+def ask(caller, server, method):
+    """One cell: a method that libbusrt makes up the answer of."""
+    try:
+        answer = caller.caller.do('call', b'', target=server.address['rpc'], method=method, qos=1)
+    except Refused as e:
+        equal(e.code, METHODS[method], 'the error code')
+    else:
+        equal(unpack(bytes.fromhex(answer['result']['hex'])), METHODS[method], 'the result')
+
+
+def ask_all(parties, transport, results):
+    callers = [side for side in parties.values() if isinstance(side, LibrarySide) and side.offers('call')]
+    for method, caller in itertools.product(METHODS, callers if 'libbusrt' in parties else ()):
+        with results.record('methods', method, None, caller.kind.key, transport):
+            for side in parties.values():
+                side.stay()
+            ask(caller, parties['libbusrt'], method)
+
+
 def run(programs, kinds, path, transport, results):
     number = next(numbers)
     parties = {}
@@ -148,6 +172,7 @@ def run(programs, kinds, path, transport, results):
                     for side in parties.values():
                         side.stay()
                     one(parties[sender], parties[receiver], operation)
+        ask_all(parties, transport, results)
     finally:
         for side in parties.values():
             side.close()

@@ -7,7 +7,7 @@ import re
 BEGIN = '<!-- tables: written by tests/interop/run.py --write-docs -->'
 END = '<!-- end of tables -->'
 GROUPS = {'bus': 'Bus operations', 'rpc': 'RPC', 'broker': "The broker's own methods",
-          'tool': 'The tool'}
+          'tool': 'The tool', 'methods': "Methods that libbusrt answers by itself"}
 NOT_OFFERED = '·'
 
 

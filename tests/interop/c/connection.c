@@ -3,6 +3,7 @@
 
 #include <bsd/sys/queue.h>
 #include <err.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,37 +99,83 @@ static void on_notification(busrt_client *client, const char *sender, const void
         say(delivery_new("notification", handle, sender, payload, len));
 }
 
-/* The RPC server of every client program: "echo" returns its parameters, "none" nothing, "fail" an
- * error; anything else is no method. */
-static int serve(busrt_request *request, const char *method, const void *params, size_t len)
-{
-        static const char refusal[] = "refused by the server";
+/* --- The RPC server of every client program: "echo" returns its parameters, "none" nothing, "fail"
+ * an error; anything else is no method. Its calls are events. --- */
 
-        if (strcmp(method, "echo") == 0)
-                return busrt_request_reply(request, &(struct iovec){(void *)params, len}, 1);
-        if (strcmp(method, "none") == 0)
-                return busrt_request_reply(request, NULL, 0);
-        if (strcmp(method, "fail") == 0)
-                return busrt_request_reply_error(request, -777, refusal, strlen(refusal));
-        return busrt_request_reply_error(request, BUSRT_RPC_METHOD_NOT_FOUND, NULL, 0);
-}
-
-static void on_request(busrt_client *client, busrt_request *request, void *handle)
+static void tell_call(busrt_request *request, const char *handle)
 {
         size_t len;
         const void *params = busrt_request_get_params(request, &len);
-        const char *method = busrt_request_get_method(request);
         json_object *o =
                 delivery_new("call", handle, busrt_request_get_sender(request), params, len);
-        int r;
 
-        json_object_object_add(o, "method", json_object_new_string(method));
+        json_object_object_add(o, "method",
+                               json_object_new_string(busrt_request_get_method(request)));
         json_object_object_add(o, "reply",
                                json_object_new_boolean(busrt_request_wants_reply(request)));
         say(o);
-        r = serve(request, method, params, len);
-        if (r < 0)
-                warnx("%s: %s", method, busrt_strerror(r));
+}
+
+static int method_echo(busrt_client *client, busrt_request *request, void *handle)
+{
+        size_t len;
+        const void *params = busrt_request_get_params(request, &len);
+
+        tell_call(request, handle);
+        return busrt_request_reply(request, &(struct iovec){(void *)params, len}, 1);
+}
+
+static int method_none(busrt_client *client, busrt_request *request, void *handle)
+{
+        tell_call(request, handle);
+        return busrt_request_reply(request, NULL, 0);
+}
+
+static int method_fail(busrt_client *client, busrt_request *request, void *handle)
+{
+        static const char refusal[] = "refused by the server";
+
+        tell_call(request, handle);
+        return busrt_request_reply_error(request, -777, refusal, strlen(refusal));
+}
+
+static void on_other_request(busrt_client *client, busrt_request *request, void *handle)
+{
+        tell_call(request, handle);
+        (void)busrt_request_reply_error(request, BUSRT_RPC_METHOD_NOT_FOUND, NULL, 0);
+}
+
+/* --- What libbusrt answers by itself: an -errno, a deadline; "test" and "info" besides --- */
+
+static int method_errno(busrt_client *client, busrt_request *request, void *handle)
+{
+        return -EACCES;
+}
+
+static void drop(busrt_client *client, busrt_request *request, int result, void *handle)
+{
+        busrt_request_unref(request);
+}
+
+static int method_late(busrt_client *client, busrt_request *request, void *handle)
+{
+        int r = busrt_request_set_end_handler(request, drop, handle);
+
+        if (r >= 0)
+                busrt_request_ref(request);
+        return r;
+}
+
+static int add_methods(struct connection *c)
+{
+        const busrt_method methods[] = {
+                {"echo", method_echo, c->handle, 0},        {"none", method_none, c->handle, 0},
+                {"fail", method_fail, c->handle, 0},        {"errno", method_errno, NULL, 0},
+                {"late", method_late, NULL, SECOND / 1000},
+        };
+        int r = busrt_client_add_methods(c->client, methods, ARRAY_SIZE(methods));
+
+        return r < 0 ? r : busrt_client_add_info(c->client, "busrt", "interop", "1");
 }
 
 static void on_log(busrt_client *client, enum busrt_log_level level, const char *text, void *handle)
@@ -178,7 +225,9 @@ static int set_handlers(struct connection *c, bool rpc)
         if (r >= 0 && rpc)
                 r = busrt_client_set_notification_handler(c->client, on_notification, c->handle);
         if (r >= 0 && rpc)
-                r = busrt_client_set_request_handler(c->client, on_request, c->handle);
+                r = busrt_client_set_request_handler(c->client, on_other_request, c->handle);
+        if (r >= 0 && rpc)
+                r = add_methods(c);
         return r;
 }
 
