@@ -18,6 +18,7 @@
 
 #include <busrt/client.h>
 #include <busrt/rpc.h>
+#include <busrt/topics.h>
 
 #define CHECK(condition)                                                                           \
         do {                                                                                       \
@@ -200,6 +201,31 @@ static void on_request(busrt_client *c, busrt_request *request, void *userdata)
         }
 }
 
+static int on_method(busrt_client *c, busrt_request *request, void *userdata)
+{
+        on_request(c, request, NULL);
+        return s.reaction & 0x10 ? -EACCES : s.reaction & 0x20 ? BUSRT_RPC_PARSE : 0;
+}
+
+static void on_end(busrt_client *c, busrt_request *request, int result, void *userdata)
+{
+        CHECK(result == -ETIMEDOUT || result == -ECANCELED || result == -ECONNRESET);
+        CHECK(busrt_request_reply(request, NULL, 0) < 0);
+}
+
+static void on_topic(busrt_client *c, busrt_frame *frame, const char *mask, void *userdata)
+{
+        const char *part;
+        size_t len;
+
+        CHECK(busrt_topic_matches(mask, busrt_frame_get_topic(frame)) == 1);
+        if (busrt_topic_get_part(mask, busrt_frame_get_topic(frame), 0, &part, &len) == 0)
+                read_all(part, len);
+        if (s.reaction & 0x10)
+                (void)busrt_client_remove_topic_handler(c, mask);
+        on_frame(c, frame, NULL);
+}
+
 static void on_reply(busrt_client *c, int result, const busrt_rpc_error *error, busrt_frame *reply,
                      void *userdata)
 {
@@ -322,11 +348,35 @@ static void read_frame(uint8_t how)
         s.frames[how % N_SLOTS] = frame;
 }
 
+static void set_tables(uint8_t how)
+{
+        static const busrt_method methods[] = {{"m", on_method, NULL, 0},
+                                               {"n", on_method, NULL, 1}};
+
+        if (how & 8)
+                (void)busrt_client_add_methods(s.client, methods, 2);
+        else
+                (void)busrt_client_remove_method(s.client, "m");
+        if (how & 16)
+                (void)busrt_client_add_info(s.client, "a", NULL, "v");
+        if (how & 32) {
+                (void)busrt_client_add_topic_handler(s.client, "a", on_topic, NULL);
+                (void)busrt_client_add_topic_handler(s.client, "+/b", on_topic, NULL);
+                (void)busrt_client_add_topic_handler(s.client, "a/#", on_topic, NULL);
+        } else
+                (void)busrt_client_remove_topic_handler(s.client, "a/#");
+        if (how & 64)
+                (void)busrt_client_set_max_requests(s.client, 1);
+        if (how & 128)
+                (void)busrt_client_set_request_timeout(s.client, 1);
+}
+
 static void set_handlers(uint8_t how)
 {
         (void)busrt_client_set_frame_handler(s.client, how & 1 ? on_frame : NULL, NULL);
         (void)busrt_client_set_notification_handler(s.client, how & 2 ? on_note : NULL, NULL);
         (void)busrt_client_set_request_handler(s.client, how & 4 ? on_request : NULL, NULL);
+        set_tables(how);
 }
 
 static void cork(uint8_t how)
@@ -349,6 +399,17 @@ static void use_request(uint8_t how)
                 (void)busrt_request_reply(*slot, NULL, 0);
         if (how & 8)
                 (void)busrt_request_reply_error(*slot, how, "x", 1);
+        if (how & 16)
+                (void)busrt_request_set_end_handler(*slot, on_end, NULL);
+        if (how & 32)
+                (void)busrt_request_set_timeout(*slot, how & 64 ? 0 : BUSRT_TIMEOUT_INFINITE);
+        if (how & 64)
+                (void)busrt_request_cancel(*slot, how & 32 ? -1 : 0);
+        if (how & 128) {
+                CHECK(busrt_client_cancel_requests(s.client, how & 64 ? "you" : NULL, -1) >= 0);
+                CHECK(busrt_client_count_requests(s.client) >= 0);
+                return; /* and keep it */
+        }
         *slot = busrt_request_unref(*slot);
 }
 
