@@ -155,6 +155,13 @@ static int count(busrt_client *c, busrt_request *request, void *userdata)
         return busrt_request_reply(request, NULL, 0);
 }
 
+/* Neither replies nor keeps it. */
+static int drop(busrt_client *c, busrt_request *request, void *userdata)
+{
+        ((struct kept *)userdata)->calls++;
+        return 0;
+}
+
 static void kept_done(struct kept *k)
 {
         while (k->n > 0)
@@ -170,10 +177,11 @@ struct pair {
 static void pair_start(struct pair *p, uint64_t timeout)
 {
         const busrt_method methods[] = {{"keep", keep, &p->kept, timeout},
-                                        {"count", count, &p->kept, 0}};
+                                        {"count", count, &p->kept, 0},
+                                        {"drop", drop, &p->kept, 0}};
 
         *p = (struct pair){joined("server"), joined("caller"), {{0}, 0, 0, 0, 0}};
-        assert_int_equal(busrt_client_add_methods(p->server, methods, 2), 0);
+        assert_int_equal(busrt_client_add_methods(p->server, methods, 3), 0);
 }
 
 static void pair_stop(struct pair *p)
@@ -436,25 +444,48 @@ static void closing_ends_what_is_open(void **state)
         pair_stop(&p);
 }
 
+/* Until a request waits for its handler. */
+static void call_and_wait(struct pair *p, const char *method, struct got *got)
+{
+        uint64_t due = 1;
+
+        while (busrt_client_process(p->server) == 1)
+                continue;
+        start_call(p->caller, method, got);
+        while (due != 0) {
+                busrt_frame *frame;
+
+                assert_int_equal(busrt_client_read(p->server, MSEC, &frame), -ETIMEDOUT);
+                assert_int_equal(busrt_client_get_timeout(p->server, &due), 0);
+        }
+}
+
 static void a_request_whose_turn_comes_after_the_close_is_told_of_it(void **state)
 {
         struct pair p;
         struct got got;
-        uint64_t due = 1;
 
         pair_start(&p, DEADLINE);
-        while (busrt_client_process(p.server) == 1)
-                continue;
-        start_call(p.caller, "keep", &got);
-        while (due != 0) { /* until something waits to be handled */
-                busrt_frame *frame;
-
-                assert_int_equal(busrt_client_read(p.server, MSEC, &frame), -ETIMEDOUT);
-                assert_int_equal(busrt_client_get_timeout(p.server, &due), 0);
-        }
+        call_and_wait(&p, "keep", &got);
         assert_int_equal(busrt_client_disconnect(p.server), 0);
         run_until(&p, &p.kept.ended, 1);
         assert_int_equal(p.kept.result, -ECONNRESET);
+        pair_stop(&p);
+}
+
+static void what_is_dropped_after_the_close_is_not_found_any_more(void **state)
+{
+        struct pair p;
+        struct got got;
+
+        pair_start(&p, DEADLINE);
+        call_and_wait(&p, "drop", &got);
+        assert_int_equal(busrt_client_disconnect(p.server), 0);
+        while (busrt_client_process(p.server) == 1)
+                continue;
+        assert_int_equal(p.kept.calls, 1);
+        assert_int_equal(busrt_client_count_requests(p.server), 0);
+        assert_int_equal(busrt_client_cancel_requests(p.server, NULL, -7), 0);
         pair_stop(&p);
 }
 
@@ -576,6 +607,7 @@ int main(void)
                 cmocka_unit_test(what_nobody_waits_for_ends_in_silence),
                 cmocka_unit_test(closing_ends_what_is_open),
                 cmocka_unit_test(a_request_whose_turn_comes_after_the_close_is_told_of_it),
+                cmocka_unit_test(what_is_dropped_after_the_close_is_not_found_any_more),
                 cmocka_unit_test(after_fork_a_request_is_the_parents),
                 cmocka_unit_test(every_call_gets_one_answer_however_it_ends),
         };
