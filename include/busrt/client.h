@@ -65,7 +65,8 @@ enum busrt_state {
         BUSRT_STATE_NEW,        /* not connected yet */
         BUSRT_STATE_CONNECTING, /* started, not registered yet */
         BUSRT_STATE_CONNECTED,
-        BUSRT_STATE_CLOSED, /* for good; busrt_client_error() says why */
+        BUSRT_STATE_CLOSED,       /* for good; busrt_client_error() says why */
+        BUSRT_STATE_RECONNECTING, /* was connected, and tries to be again */
 };
 
 /* name: 1 … 1024 bytes of UTF-8, no control characters, not beginning with '.'; copied. With "%%"
@@ -103,6 +104,54 @@ int busrt_client_set_receive_buffer(busrt_client *client, size_t bytes);
  * closes the connection, -EMSGSIZE. */
 int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes);
 
+/*
+ * Reconnecting. limit is how long one absence may last: 0 closes the client at once, as by default;
+ * BUSRT_TIMEOUT_INFINITE tries for ever; anything between, 1000 or more, closes it with the last
+ * try's error when that time is up.
+ *
+ * When. A client comes back from whatever ends its connection, except from this program's own
+ * busrt_client_disconnect(). busrt_client_connect() makes its first connection in one try;
+ * busrt_client_connect_start() goes on trying from the start. A client of busrt_client_connect_fd()
+ * has nowhere to go back to, and closes. Between tries is a pause: the first, then twice as long
+ * each time up to the longest, of which each client takes a random part between half and all, so
+ * that no two keep step. After a connection that lasted for the longest pause it begins anew. Each
+ * try has the client's timeout. Host names are not looked up again.
+ *
+ * A try that fails is followed by another whatever connect(2) says, and where the broker says that
+ * the name is taken (-EBUSY: it may be our own, of the connection that went) or that a secondary's
+ * primary is not there (-EHOSTUNREACH). These close the client: -EACCES, -EBADMSG, -EOPNOTSUPP as
+ * the broker's answer, -EPROTO from what speaks no BUS/RT.
+ *
+ * At the loss, operations, calls, waits for room and flushes that are under way end at once with
+ * -ECONNRESET, whether the broker had them or not; bytes that were not written yet are dropped.
+ * What had been received stays, and busrt_client_read() goes on waiting for what will come.
+ *
+ * While it is away, busrt_client_get_fd() stays the same descriptor, busrt_client_get_timeout()
+ * tells when the next step is due, and busrt_client_process(), busrt_client_wait() and every call
+ * that waits take it. A program that only ever sends takes a step with each call. Sending is
+ * -ENOTCONN at once, or waits in the offline buffer. busrt_client_subscribe() and its three
+ * siblings return 0 at once, with an operation that has succeeded where one is asked for, and hold
+ * for the next connection.
+ *
+ * Back, the client first asks for its exclusions and subscriptions again: all that the program
+ * asked for and did not take back, also what the broker had refused. What it refuses now is a
+ * warning in the log. Masks that are not UTF-8 or longer than 65535 bytes are -EBADMSG in a client
+ * that reconnects. Then goes what waited in the offline buffer, in its order, and then anything
+ * new. Whatever was published in between is missed.
+ *
+ * Secondaries reconnect by themselves, each for its own part, once their primary is back.
+ */
+int busrt_client_set_reconnect(busrt_client *client, uint64_t limit);
+/* The pauses between tries: 1000 <= first <= longest <= an hour; by default 50 ms and 1 s. */
+int busrt_client_set_reconnect_pause(busrt_client *client, uint64_t first, uint64_t longest);
+/* Bytes of frames that may wait while the client connects or reconnects: 4096 …, by default 0:
+ * none, sending is -ENOTCONN. Where they are full it is -EAGAIN, at once; -EMSGSIZE for a frame
+ * that never fits. An operation that waits there gets its acknowledgement later (a call that waits
+ * for it may be -ETIMEDOUT before, and the frame is sent all the same), or -ECONNRESET when the
+ * client closes. Frames are sent once: those handed to a connection go with it. Calls never wait
+ * there: busrt_client_call() and busrt_client_call_async() are -ENOTCONN. */
+int busrt_client_set_offline_buffer(busrt_client *client, size_t bytes);
+
 enum busrt_log_level { BUSRT_LOG_ERROR = 3, BUSRT_LOG_WARNING = 4, BUSRT_LOG_DEBUG = 7 };
 
 /* What the library has to tell; by default nothing is printed. Called with no lock held, from any
@@ -111,8 +160,11 @@ typedef void (*busrt_log_handler)(busrt_client *client, enum busrt_log_level lev
                                   const char *text, void *userdata);
 int busrt_client_set_log_handler(busrt_client *client, busrt_log_handler handler, void *userdata);
 
-/* Called from busrt_client_process() when the client becomes connected or closed; error is 0 or why
- * it closed. At any time; NULL for none. */
+/* Called from busrt_client_process() when the client becomes connected, reconnecting or closed;
+ * error is 0, or why the connection went or the client closed. In its place among the other
+ * handlers: what an old connection brought comes before, what the new one brings after. Several
+ * losses before any could be told are told as one. It may do what any handler
+ * may: send, start calls, disconnect, free the client. At any time; NULL for none. */
 typedef void (*busrt_state_handler)(busrt_client *client, enum busrt_state state, int error,
                                     void *userdata);
 int busrt_client_set_state_handler(busrt_client *client, busrt_state_handler handler,
@@ -143,8 +195,12 @@ int busrt_client_disconnect(busrt_client *client);
 
 /* enum busrt_state, or -errno. */
 int busrt_client_get_state(busrt_client *client);
+/* Waits until the client is connected, where it connects or reconnects: 0; -ECONNRESET when it
+ * closes, -ENOTCONN before connecting. */
+int busrt_client_wait_connected(busrt_client *client, uint64_t timeout);
 /* Why the client closed: -ECONNRESET the broker closed it, -ESHUTDOWN this program did, any other:
- * the fault. 0: it has not. */
+ * the fault. While it connects or reconnects: why the connection went, or the last try failed. 0:
+ * no reason. */
 int busrt_client_error(busrt_client *client);
 /* Both live as long as the client. NULL for a client of NULL or after fork, the address also before
  * connecting. */
@@ -266,8 +322,8 @@ typedef void (*busrt_frame_handler)(busrt_client *client, busrt_frame *frame, vo
 int busrt_client_set_frame_handler(busrt_client *client, busrt_frame_handler handler,
                                    void *userdata);
 /* The next frame, waited for; the caller's reference. -ENOTCONN also while connecting. -ETIMEDOUT
- * (-EAGAIN for a timeout of 0). After the connection has gone, first what had come, then
- * -ECONNRESET. */
+ * (-EAGAIN for a timeout of 0). After the client has closed, first what had come, then -ECONNRESET;
+ * one that reconnects waits on. */
 int busrt_client_read(busrt_client *client, uint64_t timeout, busrt_frame **ret);
 
 /* These have no errors. NULL: kind 0, strings and payload NULL, length 0. */

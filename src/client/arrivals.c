@@ -24,8 +24,30 @@ void event_add(busrt_client *c, struct event *event)
 
 bool events_wait(const busrt_client *c)
 {
-        return !STAILQ_EMPTY(&c->events) || !c->told_connected ||
-               (c->state == BUSRT_STATE_CLOSED && !c->told_closed);
+        return !STAILQ_EMPTY(&c->events) || (c->state == BUSRT_STATE_CLOSED && !c->told_closed);
+}
+
+void events_tell_connected(busrt_client *c)
+{
+        if (!c->connected_queued) {
+                c->connected_queued = c->tell_connected = true;
+                c->connected_event = (struct event){.kind = EVENT_CONNECTED};
+                event_add(c, &c->connected_event);
+        } else if (c->lost_queued && c->lost_event.number > c->connected_event.number)
+                c->tell_back = true;
+        else
+                c->tell_connected = true;
+}
+
+void events_tell_lost(busrt_client *c)
+{
+        c->tell_back = false;
+        if (!c->lost_queued) {
+                c->lost_queued = true;
+                c->lost_event = (struct event){.kind = EVENT_LOST};
+                event_add(c, &c->lost_event);
+        } else if (c->connected_queued && c->connected_event.number > c->lost_event.number)
+                c->tell_connected = false; /* one absence, to who hears of it only now */
 }
 
 int frame_sort(busrt_client *c, busrt_frame *f)
@@ -105,6 +127,12 @@ static void event_drop(busrt_client *c, struct event *event)
                 break;
         case EVENT_CALL:
                 busrt_call_unref(container_of(event, busrt_call, event));
+                break;
+        case EVENT_CONNECTED:
+                c->connected_queued = false;
+                break;
+        case EVENT_LOST:
+                c->lost_queued = false;
                 break;
         }
 }

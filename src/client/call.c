@@ -166,6 +166,9 @@ static int call_start(busrt_client *c, struct send *send, busrt_call **ret)
         busrt_call *call;
         int r = call_check(c, send);
 
+        /* A late call is worse than none: it never waits for a connection. */
+        if (r == 0)
+                client_look(c);
         if (r == 0)
                 r = client_is_live(c);
         if (r < 0)

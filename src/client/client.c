@@ -17,6 +17,8 @@
 #define SEND_BUFFER_DEFAULT ((size_t)4 << 20)
 #define RECEIVE_BUFFER_DEFAULT ((size_t)64 << 20)
 #define MAX_FRAME_DEFAULT ((size_t)64 << 20)
+#define FIRST_PAUSE_DEFAULT (USEC_PER_SEC / 20)
+#define LONGEST_PAUSE_DEFAULT USEC_PER_SEC
 #define FORK_MARK_SIZE 1 /* of a page */
 
 /* --- The lock --- */
@@ -114,7 +116,9 @@ static void client_free_memory(busrt_client *c)
                 free(container_of(event, busrt_frame, event));
         }
         input_done(&c->input);
-        free(c->output.data);
+        output_done(&c->output);
+        output_done(&c->offline);
+        wishes_done(&c->wishes);
         slots_done(&c->slots);
         methods_free(c->methods);
         topic_handlers_free(c->topics);
@@ -205,8 +209,10 @@ static int client_make(const char *name, size_t len, busrt_client **ret)
         c->send_buffer = SEND_BUFFER_DEFAULT;
         c->receive_buffer = RECEIVE_BUFFER_DEFAULT;
         c->max_frame = MAX_FRAME_DEFAULT;
+        c->reconnect.first_pause = FIRST_PAUSE_DEFAULT;
+        c->reconnect.longest_pause = LONGEST_PAUSE_DEFAULT;
+        c->reconnect.give_up_at = UINT64_MAX;
         c->next_ping = UINT64_MAX;
-        c->told_connected = true;
         c->max_running = SIZE_MAX;
         c->request_timeout = BUSRT_TIMEOUT_INFINITE;
         c->slots.last_id = random_id();
@@ -268,6 +274,10 @@ PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix,
         c->send_buffer = primary->send_buffer;
         c->receive_buffer = primary->receive_buffer;
         c->max_frame = primary->max_frame;
+        c->offline_buffer = primary->offline_buffer;
+        c->reconnect.limit = primary->reconnect.limit;
+        c->reconnect.first_pause = primary->reconnect.first_pause;
+        c->reconnect.longest_pause = primary->reconnect.longest_pause;
         pthread_mutex_unlock(&primary->lock);
         *ret = c;
         return 0;
@@ -291,6 +301,34 @@ static void finish_pending(busrt_client *c, struct pending *item)
                 call_end(container_of(item, busrt_call, pending), -ECONNRESET);
 }
 
+void client_finish_pending(busrt_client *c)
+{
+        for (uint32_t i = 0; i < c->slots.size; i++)
+                if (c->slots.slot[i])
+                        finish_pending(c, c->slots.slot[i]);
+}
+
+/* What is left of it must not meet the next one. */
+static void discard_socket(busrt_client *c)
+{
+        client_close_socket(c);
+        if (c->state != BUSRT_STATE_CLOSED)
+                input_done(&c->input);
+}
+
+void client_end_socket(busrt_client *c)
+{
+        if (c->fd >= 0)
+                (void)shutdown(c->fd, SHUT_RDWR);
+        /* Whoever reads it may be in recv(2) now, and closes it afterwards. */
+        if (c->reading)
+                client_wake_reader(c);
+        else
+                discard_socket(c);
+        client_wake_loop(c);
+        client_changed(c);
+}
+
 void client_close(busrt_client *c, int error)
 {
         if (c->state == BUSRT_STATE_CLOSED)
@@ -306,19 +344,11 @@ void client_close(busrt_client *c, int error)
         c->output.start = c->output.end = 0;
         c->output.broken = true;
         c->next_ping = UINT64_MAX;
-        for (uint32_t i = 0; i < c->slots.size; i++)
-                if (c->slots.slot[i])
-                        finish_pending(c, c->slots.slot[i]);
+        c->generation++;
+        output_done(&c->offline);
+        client_finish_pending(c);
         request_end_all(c, -ECONNRESET);
-        if (c->fd >= 0)
-                (void)shutdown(c->fd, SHUT_RDWR);
-        /* Whoever reads it may be in recv(2) now, and closes it afterwards. */
-        if (c->reading)
-                client_wake_reader(c);
-        else
-                client_close_socket(c);
-        client_wake_loop(c);
-        client_changed(c);
+        client_end_socket(c);
 }
 
 bool reader_enter(busrt_client *c)
@@ -331,14 +361,14 @@ bool reader_enter(busrt_client *c)
 
 void reader_leave(busrt_client *c)
 {
-        if (c->output.broken && c->state != BUSRT_STATE_CLOSED) {
+        if (c->output.broken && !client_is_over(c)) {
                 /* The peer takes no more. What it said before comes first: it may say why. */
                 input_drain(c);
-                client_close(c, c->output.error);
+                client_lost(c, c->output.error);
         }
         c->reading = false;
-        if (c->state == BUSRT_STATE_CLOSED)
-                client_close_socket(c);
+        if (client_is_over(c))
+                discard_socket(c);
         else
                 client_update_interest(c);
         client_changed(c);
@@ -392,7 +422,10 @@ PUBLIC int busrt_client_error(busrt_client *client)
 {
         int r = client_lock(client);
 
-        return r < 0 ? r : client_unlock(client, client->error);
+        if (r < 0)
+                return r;
+        r = client_is_away(client) ? client->reconnect.reason : client->error;
+        return client_unlock(client, r);
 }
 
 PUBLIC const char *busrt_client_get_name(busrt_client *client)

@@ -90,7 +90,7 @@ static void try_targets(busrt_client *c)
                         return;
                 }
                 if (k->at + 1 >= k->n_targets) {
-                        client_close(c, r);
+                        client_lost(c, r);
                         return;
                 }
         }
@@ -109,7 +109,7 @@ void connect_continue(busrt_client *c)
         struct connecting *k = &c->connecting;
         int r;
 
-        if (c->state != BUSRT_STATE_CONNECTING || k->phase != PHASE_CONNECT || !k->pending)
+        if (!client_is_away(c) || k->phase != PHASE_CONNECT || !k->pending)
                 return;
         r = transport_connected(c->fd);
         if (r == -EINPROGRESS)
@@ -117,7 +117,7 @@ void connect_continue(busrt_client *c)
         if (r == 0)
                 connected(c);
         else if (k->at + 1 >= k->n_targets)
-                client_close(c, r);
+                client_lost(c, r);
         else
                 next_target(c);
 }
@@ -127,7 +127,7 @@ void connect_keep_time(busrt_client *c, uint64_t now)
         struct connecting *k = &c->connecting;
 
         if (now >= k->deadline)
-                client_close(c, -ETIMEDOUT);
+                client_lost(c, -ETIMEDOUT);
         else if (k->act_at && now >= k->act_at) {
                 client_wake_reader(c);
                 if (c->asleep && k->pending)
@@ -145,10 +145,10 @@ void connect_keep_time(busrt_client *c, uint64_t now)
 static void send_greeting(busrt_client *c)
 {
         struct iovec iov = {(void *)(uintptr_t)wire_greeting, sizeof(wire_greeting)};
-        int r = output_send(c, &iov, 1, iov.iov_len, OUTPUT_FORCE, NULL);
+        int r = output_send(c, &iov, 1, iov.iov_len, OUTPUT_HANDSHAKE, NULL);
 
         if (r < 0)
-                client_close(c, r);
+                client_lost(c, r);
 }
 
 static void send_name(busrt_client *c)
@@ -158,9 +158,9 @@ static void send_name(busrt_client *c)
         int r;
 
         le16_put(len, (uint16_t)iov[1].iov_len);
-        r = output_send(c, iov, 2, sizeof(len) + iov[1].iov_len, OUTPUT_FORCE, NULL);
+        r = output_send(c, iov, 2, sizeof(len) + iov[1].iov_len, OUTPUT_HANDSHAKE, NULL);
         if (r < 0)
-                client_close(c, r);
+                client_lost(c, r);
 }
 
 static size_t take_greeting(busrt_client *c, const uint8_t *p, size_t len)
@@ -168,7 +168,7 @@ static size_t take_greeting(busrt_client *c, const uint8_t *p, size_t len)
         if (memcmp(p, wire_greeting, MIN(len, (size_t)WIRE_GREETING_SIZE)) != 0) {
                 client_log(c, BUSRT_LOG_ERROR, "%s: what listens at %s does not speak BUS/RT %d",
                            c->name, c->address, WIRE_PROTOCOL_VERSION);
-                client_close(c, -EPROTO);
+                client_lost(c, -EPROTO);
                 return 0;
         }
         if (len < WIRE_GREETING_SIZE)
@@ -180,11 +180,18 @@ static size_t take_greeting(busrt_client *c, const uint8_t *p, size_t len)
 
 static void registered(busrt_client *c)
 {
+        int r = reconnect_restore(c);
+
+        if (r < 0) {
+                client_lost(c, r);
+                return;
+        }
         c->connecting.phase = PHASE_READY;
         c->state = BUSRT_STATE_CONNECTED;
-        c->told_connected = false;
+        events_tell_connected(c);
         if (c->ping_interval)
                 c->next_ping = usec_after(now_usec(), c->ping_interval);
+        (void)output_write(c);
         client_wake_loop(c);
         client_changed(c);
 }
@@ -197,7 +204,7 @@ size_t connect_input(busrt_client *c, const uint8_t *p, size_t len)
                 return take_greeting(c, p, len);
         r = wire_result_is_known(p[0]) ? client_errno(p[0]) : -EPROTO;
         if (r < 0)
-                client_close(c, r);
+                client_lost(c, r);
         else if (c->connecting.phase == PHASE_VERSION) {
                 c->connecting.phase = PHASE_NAME;
                 send_name(c);
@@ -220,21 +227,36 @@ static int may_connect(const busrt_client *c)
         }
 }
 
-static void start(busrt_client *c)
+void connect_try(busrt_client *c, uint64_t now)
 {
-        c->state = BUSRT_STATE_CONNECTING;
-        c->connecting.deadline = usec_after(now_usec(), c->timeout);
+        struct connecting *k = &c->connecting;
+
+        k->phase = PHASE_CONNECT;
+        k->at = 0;
+        k->act_at = 0;
+        k->deadline = usec_after(now, c->timeout);
+        c->output.broken = false;
         if (c->fd < 0)
                 try_targets(c);
         else
                 connected(c);
+}
+
+static void start(busrt_client *c)
+{
+        uint64_t now = now_usec();
+
+        c->state = BUSRT_STATE_CONNECTING;
+        if (c->reconnect.armed)
+                c->reconnect.give_up_at = usec_after(now, c->reconnect.limit);
+        connect_try(c, now);
         client_update_interest(c);
         client_wake_loop(c);
 }
 
-/* Resolves without the lock, and starts. On success, and where the connection itself failed, the
- * client is locked. */
-static int connect_start(busrt_client *c, const char *address)
+/* Resolves without the lock, and starts; patient: goes on where the first try fails, if the program
+ * wants that at all. On success, and where the connection itself failed, the client is locked. */
+static int connect_start(busrt_client *c, const char *address, bool patient)
 {
         _cleanup_free_ char *text = address ? strdup(address) : default_address();
         struct connecting connecting = {0};
@@ -253,6 +275,7 @@ static int connect_start(busrt_client *c, const char *address)
                 return client_unlock(c, r);
         c->address = TAKE_PTR(text);
         c->connecting = connecting;
+        c->reconnect.armed = patient && c->reconnect.limit > 0;
         start(c);
         return 0;
 }
@@ -279,7 +302,7 @@ PUBLIC int busrt_client_connect_start(busrt_client *client, const char *address)
                 return -EINVAL;
         if (client_forked(client))
                 return -ECHILD;
-        r = connect_start(client, address);
+        r = connect_start(client, address, true);
         return r < 0 ? r : client_unlock(client, client->error);
 }
 
@@ -294,7 +317,7 @@ PUBLIC int busrt_client_connect(busrt_client *client, const char *address)
                 r = -EDEADLK;
         (void)client_unlock(client, 0);
         if (r == 0)
-                r = connect_start(client, address);
+                r = connect_start(client, address, false);
         if (r < 0)
                 return r;
         return client_unlock(client, wait_registered(client));

@@ -114,6 +114,46 @@ static void run_call(busrt_client *c, struct event *event)
         busrt_call_unref(call);
 }
 
+static void tell(busrt_client *c, enum busrt_state state, int error)
+{
+        busrt_state_handler handler;
+        void *data;
+
+        pthread_mutex_lock(&c->lock);
+        handler = c->on_state;
+        data = c->on_state_data;
+        (void)client_unlock(c, 0);
+        if (handler)
+                handler(c, state, error, data);
+}
+
+static void run_connected(busrt_client *c)
+{
+        bool wanted;
+
+        pthread_mutex_lock(&c->lock);
+        wanted = c->tell_connected;
+        c->connected_queued = false;
+        pthread_mutex_unlock(&c->lock);
+        if (wanted)
+                tell(c, BUSRT_STATE_CONNECTED, 0);
+}
+
+static void run_lost(busrt_client *c)
+{
+        bool back;
+        int reason;
+
+        pthread_mutex_lock(&c->lock);
+        back = c->tell_back;
+        reason = c->reconnect.lost_by;
+        c->lost_queued = false;
+        pthread_mutex_unlock(&c->lock);
+        tell(c, BUSRT_STATE_RECONNECTING, reason);
+        if (back && !c->freed)
+                tell(c, BUSRT_STATE_CONNECTED, 0);
+}
+
 static void run_event(busrt_client *c, struct batch *b, struct event *event)
 {
         switch (event->kind) {
@@ -132,6 +172,12 @@ static void run_event(busrt_client *c, struct batch *b, struct event *event)
                 break;
         case EVENT_CALL:
                 run_call(c, event);
+                break;
+        case EVENT_CONNECTED:
+                run_connected(c);
+                break;
+        case EVENT_LOST:
+                run_lost(c);
                 break;
         }
 }
@@ -187,29 +233,17 @@ static void end_batch(busrt_client *c, struct batch *b)
         STAILQ_CONCAT(&c->events, &b->todo);
 }
 
-/* One state change that the program does not know yet. */
-static bool tell_state(busrt_client *c)
+/* The last that there is to tell. */
+static bool tell_closed(busrt_client *c)
 {
-        busrt_state_handler handler = c->on_state;
-        void *data = c->on_state_data;
-        enum busrt_state state;
-        int error;
+        int error = c->error;
 
-        if (!c->told_connected) {
-                c->told_connected = true;
-                state = BUSRT_STATE_CONNECTED;
-                error = 0;
-        } else if (c->state == BUSRT_STATE_CLOSED && !c->told_closed && STAILQ_EMPTY(&c->events)) {
-                c->told_closed = true;
-                state = BUSRT_STATE_CLOSED;
-                error = c->error;
-        } else
+        if (c->state != BUSRT_STATE_CLOSED || c->told_closed || !STAILQ_EMPTY(&c->events))
                 return false;
-        if (handler) {
-                (void)client_unlock(c, 0);
-                handler(c, state, error, data);
-                pthread_mutex_lock(&c->lock);
-        }
+        c->told_closed = true;
+        pthread_mutex_unlock(&c->lock);
+        tell(c, BUSRT_STATE_CLOSED, error);
+        pthread_mutex_lock(&c->lock);
         return true;
 }
 
@@ -217,15 +251,14 @@ static bool tell_state(busrt_client *c)
 static bool dispatch(busrt_client *c)
 {
         struct batch batch;
-        bool ran;
+        bool ran = false;
 
         if (c->dispatching || !events_wait(c))
                 return false;
         c->dispatching = true;
         c->dispatcher = pthread_self();
-        ran = tell_state(c);
         take_batch(c, &batch);
-        if (!c->freed && !STAILQ_EMPTY(&batch.todo)) {
+        if (!STAILQ_EMPTY(&batch.todo)) {
                 (void)client_unlock(c, 0);
                 run_batch(c, &batch);
                 pthread_mutex_lock(&c->lock);
@@ -234,7 +267,7 @@ static bool dispatch(busrt_client *c)
         c->more_follows = false;
         end_batch(c, &batch);
         if (!c->freed)
-                ran |= tell_state(c);
+                ran |= tell_closed(c);
         c->dispatching = false;
         if (output_is_due(c))
                 (void)output_write(c);

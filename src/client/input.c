@@ -93,7 +93,7 @@ static int make_room(busrt_client *c)
 static size_t broken(busrt_client *c, int error, const char *what)
 {
         client_log(c, BUSRT_LOG_ERROR, "%s: %s sent %s", c->name, c->address, what);
-        client_close(c, error);
+        client_lost(c, error);
         return 0;
 }
 
@@ -102,8 +102,11 @@ static void acknowledged(busrt_client *c, const uint8_t *p)
         struct pending *item = slots_find(&c->slots, le32_get(p + 1));
         int result = client_errno(p[5]);
 
-        if (!item)
-                return; /* of a call that is over */
+        if (!item) { /* of a call that is over, or a subscription that was restored */
+                if (le32_get(p + 1) == c->reconnect.restore_id)
+                        reconnect_restored(c, result);
+                return;
+        }
         if (item->kind == PENDING_OP)
                 op_finish(container_of(item, busrt_op, pending), result);
         else
@@ -200,7 +203,7 @@ static int parse(busrt_client *c)
 {
         struct input *in = &c->input;
 
-        while (in->start < in->end && c->state != BUSRT_STATE_CLOSED) {
+        while (in->start < in->end && !client_is_over(c)) {
                 const uint8_t *p = in->chunk->data + in->start;
                 size_t len = in->end - in->start;
                 ssize_t n = c->connecting.phase == PHASE_READY ? take_frame(c, p, len)
@@ -218,7 +221,7 @@ static int parse(busrt_client *c)
 
 static void ended(busrt_client *c, int error)
 {
-        client_close(c, error == -EPIPE || error == 0 ? -ECONNRESET : error);
+        client_lost(c, error == -EPIPE || error == 0 ? -ECONNRESET : error);
 }
 
 int input_read(busrt_client *c)
@@ -230,9 +233,9 @@ int input_read(busrt_client *c)
 
         /* What did not find memory the last time comes first. */
         r = parse(c);
-        if (r == 0 && c->state != BUSRT_STATE_CLOSED)
+        if (r == 0 && !client_is_over(c))
                 r = make_room(c);
-        if (r < 0 || c->state == BUSRT_STATE_CLOSED)
+        if (r < 0 || client_is_over(c))
                 return r;
         iov = (struct iovec){in->chunk->data + in->end, in->chunk->size - in->end};
         c->asleep = true;
@@ -240,7 +243,7 @@ int input_read(busrt_client *c)
         n = transport_readv(c->fd, &iov, 1);
         pthread_mutex_lock(&c->lock);
         c->asleep = false;
-        if (c->state == BUSRT_STATE_CLOSED || n == -EAGAIN)
+        if (client_is_over(c) || n == -EAGAIN)
                 return 0;
         if (n <= 0) {
                 ended(c, (int)n);
@@ -254,7 +257,7 @@ int input_read(busrt_client *c)
 
 void input_drain(busrt_client *c)
 {
-        for (unsigned i = 0; i < DRAIN_READS && c->state != BUSRT_STATE_CLOSED; i++)
+        for (unsigned i = 0; i < DRAIN_READS && !client_is_over(c); i++)
                 if (input_read(c) <= 0)
                         return;
 }

@@ -56,6 +56,8 @@ enum event_kind {
         EVENT_REQUEST_END,
         EVENT_OP,
         EVENT_CALL,
+        EVENT_CONNECTED, /* these two are the client's own */
+        EVENT_LOST,
 };
 
 struct event {
@@ -97,6 +99,8 @@ struct slots {
 
 /* Gives it an id. -ENOMEM. */
 int slots_add(struct slots *slots, struct pending *item);
+/* An id that nothing waits for. */
+uint32_t slots_take_id(struct slots *slots);
 struct pending *slots_find(const struct slots *slots, uint32_t id);
 void slots_remove(struct slots *slots, struct pending *item);
 void slots_done(struct slots *slots);
@@ -159,7 +163,14 @@ RB_HEAD(request_tree, busrt_request);
 
 /* --- The client --- */
 
-enum phase { PHASE_CONNECT, PHASE_GREETING, PHASE_VERSION, PHASE_NAME, PHASE_READY };
+enum phase {
+        PHASE_CONNECT,
+        PHASE_GREETING,
+        PHASE_VERSION,
+        PHASE_NAME,
+        PHASE_READY,
+        PHASE_PAUSE, /* the connection, or a try, ended: until the next */
+};
 
 /* How the connection is being made: connect.c. */
 struct connecting {
@@ -167,11 +178,33 @@ struct connecting {
         struct transport_target targets[TRANSPORT_TARGETS_MAX];
         int n_targets, at;
         bool pending;    /* connect(2) has not ended */
-        uint64_t act_at; /* then the next target gets its turn, or a full backlog another try; 0:
-                          * none
+        uint64_t act_at; /* then the next target gets its turn, or a full backlog another try, or
+                          * the pause is over; 0: none
                           */
         uint64_t deadline;
 };
+
+/* Coming back: reconnect.c. */
+struct reconnect {
+        uint64_t limit; /* of one absence; 0: the client closes instead */
+        uint64_t first_pause, longest_pause;
+        bool armed;          /* it was registered, or may wait for its first time */
+        unsigned tries;      /* since a connection that lasted */
+        uint64_t give_up_at; /* UINT64_MAX: never */
+        uint64_t since;      /* of this connection */
+        uint32_t restore_id; /* of what asks for the subscriptions again */
+        int lost_by;         /* why the connection went */
+        int reason;          /* of being away still */
+};
+
+/* What the program has subscribed to and excluded, for the next connection: topics.c. */
+struct wish {
+        RB_ENTRY(wish) link;
+        uint8_t op; /* of the protocol, that brings it about */
+        char topic[];
+};
+
+RB_HEAD(wish_tree, wish);
 
 /* Read only with the reader's role. */
 struct input {
@@ -200,15 +233,20 @@ struct busrt_client {
         size_t send_buffer, receive_buffer, max_frame;
 
         enum busrt_state state;
-        int error;           /* why it closed */
-        bool told_connected; /* or there was nothing to tell */
+        int error; /* why it closed */
         bool told_closed;
+        struct event connected_event, lost_event;
+        bool connected_queued, lost_queued;
+        bool tell_connected; /* what connected_event is for, still */
+        bool tell_back;      /* with lost_event: that it has come back */
         int fd;
         int epoll_fd;      /* what the program polls: fd and loop_fd */
         int loop_fd;       /* eventfd: there is something to process */
         int poke_fd;       /* eventfd: who reads shall look again */
         uint32_t interest; /* of epoll_fd in fd */
         struct connecting connecting;
+        struct reconnect reconnect;
+        unsigned generation; /* of the connection: changes when one ends */
         uint64_t next_ping;
 
         unsigned waiters;     /* threads in cond_wait */
@@ -223,6 +261,9 @@ struct busrt_client {
 
         struct input input;
         struct output output;
+        size_t offline_buffer; /* bytes that wait for a connection; 0: none may */
+        struct output offline;
+        struct wish_tree wishes;
         struct slots slots;
         struct call_tree calls;        /* asynchronous ones with a deadline */
         bool has_called;               /* replies are no ordinary frames any more */
@@ -280,14 +321,28 @@ busrt_client *client_unref(busrt_client *c);
 /* All below want the client locked. */
 /* 0, or why nothing can be sent: -ENOTCONN. */
 int client_is_live(const busrt_client *c);
+/* No connection, but there may be one. */
+static inline bool client_is_away(const busrt_client *c)
+{
+        return c->state == BUSRT_STATE_CONNECTING || c->state == BUSRT_STATE_RECONNECTING;
+}
+/* The socket, if there is one still, is of no use any more. */
+static inline bool client_is_over(const busrt_client *c)
+{
+        return c->state == BUSRT_STATE_CLOSED || c->connecting.phase == PHASE_PAUSE;
+}
 bool client_in_handler(const busrt_client *c);
 /* One line for the log handler. Of several in one go the first is told. */
 void client_log(busrt_client *c, enum busrt_log_level level, const char *format, ...)
         _printf_(3, 4);
-/* The connection ends: all that waits gets -ECONNRESET. error, negative, is what
- * busrt_client_error() says. */
+/* The client ends: all that waits gets -ECONNRESET. error, negative, is what busrt_client_error()
+ * says. */
 void client_close(busrt_client *c, int error);
 void client_close_socket(busrt_client *c);
+/* All operations and calls end with -ECONNRESET. */
+void client_finish_pending(busrt_client *c);
+/* The socket is done with: closed now, or by who reads it. */
+void client_end_socket(busrt_client *c);
 /* The moment that a timeout of the public interface means. */
 uint64_t client_deadline(const busrt_client *c, uint64_t timeout);
 
@@ -299,6 +354,21 @@ void connect_continue(busrt_client *c);
 size_t connect_input(busrt_client *c, const uint8_t *p, size_t len);
 /* Retries and gives up. */
 void connect_keep_time(busrt_client *c, uint64_t now);
+/* One try at the targets that there are. */
+void connect_try(busrt_client *c, uint64_t now);
+
+/* --- reconnect.c --- */
+
+/* The connection, or a try, ended by itself: the client comes back, or closes. */
+void client_lost(busrt_client *c, int error);
+/* The pause between two tries is over, or the patience. */
+void reconnect_keep_time(busrt_client *c, uint64_t now);
+/* The name is registered: first comes what is to be restored, then what waited. -ENOMEM. */
+int reconnect_restore(busrt_client *c);
+/* The broker's answer to one of the former. */
+void reconnect_restored(busrt_client *c, int result);
+/* Before sending: 0, or -ENOTCONN. What waits for a connection is sent later. */
+int client_may_send(const busrt_client *c);
 
 /* --- input.c --- */
 
@@ -311,13 +381,18 @@ void input_done(struct input *input);
 
 /* --- output.c --- */
 
-#define OUTPUT_DONTWAIT 1u /* -EAGAIN where there is no room */
-#define OUTPUT_FORCE 2u    /* room is taken */
+#define OUTPUT_DONTWAIT 1u  /* -EAGAIN where there is no room */
+#define OUTPUT_FORCE 2u     /* room is taken */
+#define OUTPUT_HANDSHAKE 4u /* before the client is registered */
 
 /* Sends the pieces, n of len bytes together, whole or not at all. May unlock to wait for room,
  * until the deadline (NULL: the client's timeout). */
 int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags,
                 const uint64_t *deadline);
+/* Puts the pieces behind what waits, and writes nothing. -ENOMEM. */
+int output_append(struct output *o, const struct iovec *iov, size_t n, size_t len);
+/* Empty again, without its memory. */
+void output_done(struct output *o);
 /* Writes what the socket takes now. True: something was written. */
 bool output_write(busrt_client *c);
 static inline size_t output_unsent(const struct output *o)
@@ -327,7 +402,7 @@ static inline size_t output_unsent(const struct output *o)
 /* Something is to be written now, not when the cork goes. */
 static inline bool output_is_due(const busrt_client *c)
 {
-        bool may_wait = c->output.corked > 0 && c->callers == 0;
+        bool may_wait = c->output.corked > 0 && c->callers == 0 && !client_is_away(c);
 
         return output_unsent(&c->output) >= (may_wait ? CHUNK_SIZE : 1);
 }
@@ -339,6 +414,9 @@ typedef bool (*wait_condition)(const busrt_client *c, const void *arg);
 /* Waits until done(), reading if nobody else does: 0, -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EDEADLK.
  * Unlocks meanwhile. */
 int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint64_t deadline);
+/* Before sending, for a program that never waits: what is due of coming back, as far as it can be
+ * done at once. May unlock. */
+void client_look(busrt_client *c);
 /* Takes or leaves the reader's role. */
 bool reader_enter(busrt_client *c);
 void reader_leave(busrt_client *c);
@@ -359,6 +437,10 @@ void client_changed(busrt_client *c);
 
 /* Puts it where handlers find it. The loop learns of it. */
 void event_add(busrt_client *c, struct event *event);
+/* The state handler is to hear of it, in the order of arrival: each loss once, and whether it is
+ * over. */
+void events_tell_connected(busrt_client *c);
+void events_tell_lost(busrt_client *c);
 bool events_wait(const busrt_client *c);
 /* Takes a frame that is no reply, for the handler that there is for it or for busrt_client_read().
  * -ENOMEM: it does not. */
@@ -392,6 +474,7 @@ struct send {
         size_t n_iov;
         unsigned output_flags;
         const uint64_t *deadline; /* of waiting for room; NULL: the client's timeout */
+        struct wish_change *wish; /* comes into force with the frame; or NULL */
 };
 /* Checks what is wrong with the arguments themselves. */
 int send_check(const struct send *send);
@@ -399,6 +482,15 @@ int send_check(const struct send *send);
 int send_frame(busrt_client *c, const struct send *send, uint32_t id);
 /* From a public function: locks, sends, and hands the operation out or waits. */
 int send_operation(busrt_client *c, struct send *send, busrt_op **ret_op);
+int send_operation_locked(busrt_client *c, struct send *send, busrt_op **ret_op);
+void send_encode_header(uint8_t *header, uint8_t op, unsigned qos, uint32_t id, size_t len);
+
+/* --- topics.c --- */
+
+void wish_change_apply(busrt_client *c, struct wish_change *change);
+void wishes_done(struct wish_tree *wishes);
+int wish_compare(const struct wish *a, const struct wish *b);
+RB_PROTOTYPE(wish_tree, wish, link, wish_compare)
 
 /* --- call.c --- */
 

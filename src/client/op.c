@@ -55,8 +55,7 @@ static size_t head_pieces(const struct send *send, const uint8_t *header, struct
         return n;
 }
 
-static void encode_header(uint8_t header[WIRE_REQUEST_HEADER_SIZE], uint8_t op, unsigned qos,
-                          uint32_t id, size_t len)
+void send_encode_header(uint8_t *header, uint8_t op, unsigned qos, uint32_t id, size_t len)
 {
         le32_put(header, id);
         header[4] = (uint8_t)(op | (qos & BUSRT_QOS_REALTIME_PROCESSED) << 6);
@@ -70,6 +69,7 @@ int send_frame(busrt_client *c, const struct send *send, uint32_t id)
         _cleanup_free_ struct iovec *many = NULL;
         unsigned flags = send->output_flags;
         size_t n, len;
+        int r;
 
         if (send->n_iov > DIRECT_PIECES - HEAD_PIECES) {
                 many = reallocarray(NULL, send->n_iov + HEAD_PIECES, sizeof(*many));
@@ -84,10 +84,13 @@ int send_frame(busrt_client *c, const struct send *send, uint32_t id)
         len = body_size(pieces + 1, n - 1, c->max_frame);
         if (len == SIZE_MAX)
                 return -EMSGSIZE;
-        encode_header(header, send->op, send->qos, id, len);
+        send_encode_header(header, send->op, send->qos, id, len);
         if (send->qos & BUSRT_QOS_DONTWAIT)
                 flags |= OUTPUT_DONTWAIT;
-        return output_send(c, pieces, n, WIRE_REQUEST_HEADER_SIZE + len, flags, send->deadline);
+        r = output_send(c, pieces, n, WIRE_REQUEST_HEADER_SIZE + len, flags, send->deadline);
+        if (r == 0 && send->wish)
+                wish_change_apply(c, send->wish);
+        return r;
 }
 
 /* --- The operation --- */
@@ -144,6 +147,24 @@ static void op_discard(busrt_op *op)
         busrt_op_unref(op);
 }
 
+/* While the client is away, what it wants of the broker is only noted. */
+static int send_wish(busrt_client *c, struct send *send, busrt_op **ret_op)
+{
+        busrt_op *op = NULL;
+
+        if (send->qos & BUSRT_QOS_PROCESSED && !ret_op && client_in_handler(c))
+                return -EDEADLK;
+        if (ret_op) {
+                op = op_new(c);
+                if (!op)
+                        return -ENOMEM;
+                op_finish(op, 0);
+                *ret_op = op;
+        }
+        wish_change_apply(c, send->wish);
+        return 0;
+}
+
 static int send_acknowledged(busrt_client *c, struct send *send, busrt_op **ret_op)
 {
         uint64_t deadline;
@@ -175,24 +196,30 @@ static int send_acknowledged(busrt_client *c, struct send *send, busrt_op **ret_
         return r;
 }
 
+int send_operation_locked(busrt_client *c, struct send *send, busrt_op **ret_op)
+{
+        int r = send_check(send);
+
+        if (r == 0 && ret_op && !(send->qos & BUSRT_QOS_PROCESSED))
+                r = -EINVAL;
+        if (r < 0)
+                return r;
+        client_look(c);
+        r = client_may_send(c);
+        if (send->wish && client_is_away(c))
+                return send_wish(c, send, ret_op);
+        if (r < 0)
+                return r;
+        if (send->qos & BUSRT_QOS_PROCESSED)
+                return send_acknowledged(c, send, ret_op);
+        return send_frame(c, send, 0);
+}
+
 int send_operation(busrt_client *c, struct send *send, busrt_op **ret_op)
 {
         int r = client_lock(c);
 
-        if (r < 0)
-                return r;
-        r = send_check(send);
-        if (r == 0 && ret_op && !(send->qos & BUSRT_QOS_PROCESSED))
-                r = -EINVAL;
-        if (r == 0)
-                r = client_is_live(c);
-        if (r < 0)
-                return client_unlock(c, r);
-        if (send->qos & BUSRT_QOS_PROCESSED)
-                r = send_acknowledged(c, send, ret_op);
-        else
-                r = send_frame(c, send, 0);
-        return client_unlock(c, r);
+        return r < 0 ? r : client_unlock(c, send_operation_locked(c, send, ret_op));
 }
 
 PUBLIC int busrt_op_wait(busrt_op *op, uint64_t timeout)

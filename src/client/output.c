@@ -57,17 +57,30 @@ static void append(struct output *o, const struct iovec *iov, size_t n, size_t s
         }
 }
 
+int output_append(struct output *o, const struct iovec *iov, size_t n, size_t len)
+{
+        int r = reserve(o, len);
+
+        if (r == 0)
+                append(o, iov, n, 0);
+        return r;
+}
+
+void output_done(struct output *o)
+{
+        free(o->data);
+        o->data = NULL;
+        o->start = o->end = o->size = 0;
+}
+
 static void consumed(struct output *o, size_t n)
 {
         o->start += n;
         if (o->start < o->end)
                 return;
         o->start = o->end = 0;
-        if (o->size > OUTPUT_KEEP) {
-                free(o->data);
-                o->data = NULL;
-                o->size = 0;
-        }
+        if (o->size > OUTPUT_KEEP)
+                output_done(o);
 }
 
 /* --- Writing --- */
@@ -133,7 +146,7 @@ static int send_directly(busrt_client *c, const struct iovec *iov, size_t n, siz
         if (r < 0) {
                 /* Half a frame is out: nothing can follow it. */
                 if (written > 0)
-                        client_close(c, r);
+                        client_lost(c, r);
                 return r;
         }
         append(&c->output, iov, n, (size_t)written);
@@ -142,18 +155,19 @@ static int send_directly(busrt_client *c, const struct iovec *iov, size_t n, siz
 
 static int send_gathered(busrt_client *c, const struct iovec *iov, size_t n, size_t len)
 {
-        int r = reserve(&c->output, len);
+        int r = output_append(&c->output, iov, n, len);
 
         if (r < 0)
                 return r;
-        append(&c->output, iov, n, 0);
         if (!is_gathering(c) || output_unsent(&c->output) >= CHUNK_SIZE)
                 (void)output_write(c);
         return c->output.broken ? -ECONNRESET : 0;
 }
 
+/* Of this connection: the next one has nothing to do with it. */
 struct room {
         size_t len;
+        unsigned generation;
 };
 
 static bool has_room(const busrt_client *c, const void *arg)
@@ -161,23 +175,44 @@ static bool has_room(const busrt_client *c, const void *arg)
         const struct room *room = arg;
         size_t unsent = output_unsent(&c->output);
 
-        return unsent == 0 || (unsent <= c->send_buffer && room->len <= c->send_buffer - unsent);
+        return room->generation != c->generation || unsent == 0 ||
+               (unsent <= c->send_buffer && room->len <= c->send_buffer - unsent);
+}
+
+static int wait_for_room(busrt_client *c, const struct room *room, unsigned flags,
+                         const uint64_t *deadline)
+{
+        int r;
+
+        (void)output_write(c);
+        if (flags & OUTPUT_DONTWAIT || client_in_handler(c))
+                r = has_room(c, room) ? 0 : -EAGAIN;
+        else
+                r = client_wait_for(c, has_room, room,
+                                    deadline ? *deadline : client_deadline(c, c->timeout));
+        return r == 0 && room->generation != c->generation ? -ECONNRESET : r;
+}
+
+/* Nobody waits for room here: who knows when there will be some. */
+static int send_offline(busrt_client *c, const struct iovec *iov, size_t n, size_t len)
+{
+        if (len > c->offline_buffer)
+                return -EMSGSIZE;
+        if (len > c->offline_buffer - output_unsent(&c->offline))
+                return -EAGAIN;
+        return output_append(&c->offline, iov, n, len);
 }
 
 int output_send(busrt_client *c, const struct iovec *iov, size_t n, size_t len, unsigned flags,
                 const uint64_t *deadline)
 {
-        struct room room = {len};
+        struct room room = {len, c->generation};
         int r = 0;
 
-        if (!(flags & OUTPUT_FORCE) && !has_room(c, &room)) {
-                (void)output_write(c);
-                if (flags & OUTPUT_DONTWAIT || client_in_handler(c))
-                        r = has_room(c, &room) ? 0 : -EAGAIN;
-                else
-                        r = client_wait_for(c, has_room, &room,
-                                            deadline ? *deadline : client_deadline(c, c->timeout));
-        }
+        if (client_is_away(c) && !(flags & OUTPUT_HANDSHAKE))
+                return send_offline(c, iov, n, len);
+        if (!(flags & (OUTPUT_FORCE | OUTPUT_HANDSHAKE)) && !has_room(c, &room))
+                r = wait_for_room(c, &room, flags, deadline);
         if (r < 0)
                 return r;
         if (c->output.broken)
@@ -225,7 +260,20 @@ PUBLIC int busrt_client_uncork(busrt_client *client)
 
 static bool is_flushed(const busrt_client *c, const void *arg)
 {
-        return output_unsent(&c->output) == 0 && !c->output.broken;
+        const unsigned *generation = arg;
+
+        return *generation != c->generation ||
+               (output_unsent(&c->output) == 0 && !c->output.broken);
+}
+
+static int flush(busrt_client *c, uint64_t deadline)
+{
+        unsigned generation = c->generation;
+        int r = client_is_live(c);
+
+        if (r == 0)
+                r = client_wait_for(c, is_flushed, &generation, deadline);
+        return r == 0 && generation != c->generation ? -ECONNRESET : r;
 }
 
 PUBLIC int busrt_client_flush(busrt_client *client, uint64_t timeout)
@@ -234,10 +282,7 @@ PUBLIC int busrt_client_flush(busrt_client *client, uint64_t timeout)
 
         if (r < 0)
                 return r;
-        r = client_is_live(client);
-        if (r == 0)
-                r = client_wait_for(client, is_flushed, NULL, client_deadline(client, timeout));
-        return client_unlock(client, r);
+        return client_unlock(client, flush(client, client_deadline(client, timeout)));
 }
 
 PUBLIC ssize_t busrt_client_get_unsent(busrt_client *client)
@@ -247,7 +292,12 @@ PUBLIC ssize_t busrt_client_get_unsent(busrt_client *client)
 
         if (r < 0)
                 return r;
-        unsent = output_unsent(&client->output);
-        r = client_unlock(client, client->state == BUSRT_STATE_CONNECTED ? 0 : -ENOTCONN);
-        return r < 0 ? r : (ssize_t)unsent;
+        if (client->state == BUSRT_STATE_CONNECTED)
+                unsent = output_unsent(&client->output);
+        else if (client_is_away(client) && client->offline_buffer > 0)
+                unsent = output_unsent(&client->offline);
+        else
+                return client_unlock(client, -ENOTCONN);
+        (void)client_unlock(client, 0);
+        return (ssize_t)unsent;
 }

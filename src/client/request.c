@@ -52,7 +52,7 @@ static int reply_send(busrt_request *request, const uint8_t *head, size_t head_l
         };
         int r = send_check(&send);
 
-        if (r == 0 && client_is_live(c) < 0)
+        if (r == 0 && client_may_send(c) < 0)
                 r = c->gone ? -ECONNRESET : -ENOTCONN;
         if (r == 0 && request->id != 0)
                 r = send_frame(c, &send, 0);

@@ -2,6 +2,8 @@
 /* What the program may choose of a client; most of it before connecting. */
 #include "client/internal.h"
 
+#define PAUSE_MAX (3600 * USEC_PER_SEC)
+
 /* Locks, for a setting that is fixed once the client connects. */
 static int lock_new(busrt_client *c, bool valid)
 {
@@ -75,6 +77,37 @@ PUBLIC int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes)
         if (r < 0)
                 return r;
         client->max_frame = bytes;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_reconnect(busrt_client *client, uint64_t limit)
+{
+        int r = lock_new(client, limit != BUSRT_TIMEOUT_DEFAULT && (limit == 0 || limit >= 1000));
+
+        if (r < 0)
+                return r;
+        client->reconnect.limit = limit;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_reconnect_pause(busrt_client *client, uint64_t first, uint64_t longest)
+{
+        int r = lock_new(client, first >= 1000 && first <= longest && longest <= PAUSE_MAX);
+
+        if (r < 0)
+                return r;
+        client->reconnect.first_pause = first;
+        client->reconnect.longest_pause = longest;
+        return client_unlock(client, 0);
+}
+
+PUBLIC int busrt_client_set_offline_buffer(busrt_client *client, size_t bytes)
+{
+        int r = lock_new(client, bytes == 0 || bytes >= 4096);
+
+        if (r < 0)
+                return r;
+        client->offline_buffer = bytes;
         return client_unlock(client, 0);
 }
 

@@ -25,9 +25,19 @@ static int slots_grow(struct slots *slots)
         return 0;
 }
 
-int slots_add(struct slots *slots, struct pending *item)
+uint32_t slots_take_id(struct slots *slots)
 {
         uint32_t id = slots->last_id;
+
+        do
+                id++;
+        while (id == 0 || (slots->size > 0 && slots->slot[id & (slots->size - 1)]));
+        return slots->last_id = id;
+}
+
+int slots_add(struct slots *slots, struct pending *item)
+{
+        uint32_t id;
         int r;
 
         if (slots->used >= slots->size / 2) {
@@ -35,12 +45,10 @@ int slots_add(struct slots *slots, struct pending *item)
                 if (r < 0)
                         return r;
         }
-        do
-                id++;
-        while (id == 0 || slots->slot[id & (slots->size - 1)]);
+        id = slots_take_id(slots);
         slots->slot[id & (slots->size - 1)] = item;
         slots->used++;
-        slots->last_id = item->id = id;
+        item->id = id;
         return 0;
 }
 

@@ -288,6 +288,9 @@ PUBLIC int busrt_client_subscribe_handler(busrt_client *client, const char *mask
         r = busrt_client_subscribe(client, &mask, 1, qos, ret_op);
         if (r < 0)
                 (void)take_away(client, mask, h);
+        /* A client that reconnects would ask for it again. */
+        if (r == -ECONNRESET)
+                (void)busrt_client_unsubscribe(client, &mask, 1, BUSRT_QOS_NO, NULL);
         return r;
 }
 

@@ -68,7 +68,7 @@ static bool is_full(const busrt_client *c)
 
 static uint32_t wanted_events(const busrt_client *c)
 {
-        if (c->fd < 0 || c->state == BUSRT_STATE_CLOSED)
+        if (c->fd < 0 || client_is_over(c))
                 return 0;
         if (c->connecting.pending)
                 return EPOLLOUT;
@@ -84,7 +84,7 @@ void client_update_interest(busrt_client *c)
         if (c->fd < 0 || wanted == c->interest)
                 return;
         if (epoll_ctl(c->epoll_fd, op, c->fd, &event) < 0)
-                client_close(c, -errno);
+                client_lost(c, -errno);
         else
                 c->interest = wanted;
 }
@@ -98,8 +98,8 @@ uint64_t client_next_time(const busrt_client *c)
                 RB_MIN(request_tree, (struct request_tree *)(uintptr_t)&c->deadlines);
         uint64_t t = c->next_ping;
 
-        if (c->state == BUSRT_STATE_CONNECTING) {
-                t = MIN(t, c->connecting.deadline);
+        if (client_is_away(c)) {
+                t = MIN(t, MIN(c->connecting.deadline, c->reconnect.give_up_at));
                 if (c->connecting.act_at)
                         t = MIN(t, c->connecting.act_at);
         }
@@ -128,8 +128,11 @@ bool client_keep_time(busrt_client *c)
         now = now_usec();
         if (now < next)
                 return false;
-        if (c->state == BUSRT_STATE_CONNECTING)
-                connect_keep_time(c, now);
+        if (client_is_away(c)) {
+                reconnect_keep_time(c, now);
+                if (!client_is_over(c))
+                        connect_keep_time(c, now);
+        }
         if (now >= c->next_ping) {
                 c->next_ping = usec_after(now, c->ping_interval);
                 send_ping(c);
@@ -186,6 +189,7 @@ static int read_once(busrt_client *c, uint64_t until)
                 {.fd = c->poke_fd, .events = POLLIN},
                 {.fd = c->fd, .events = c->connecting.pending ? POLLOUT : POLLIN},
         };
+        unsigned generation = c->generation;
         int r = 0;
 
         if (output_unsent(&c->output) > 0)
@@ -195,14 +199,14 @@ static int read_once(busrt_client *c, uint64_t until)
         sleep_on(c, fds, ARRAY_SIZE(fds), MIN(until, client_next_time(c)));
         if (fds[0].revents)
                 drain_fd(c->poke_fd);
-        if (c->state == BUSRT_STATE_CLOSED)
-                return 0;
+        if (c->generation != generation)
+                fds[1].revents = 0; /* of a socket that is over */
         if (fds[1].revents && c->connecting.pending)
                 connect_continue(c);
         if (fds[1].revents & POLLOUT)
                 (void)output_write(c);
         if ((fds[1].revents & ~POLLOUT || c->input.starved) && !c->connecting.pending &&
-            c->state != BUSRT_STATE_CLOSED)
+            !client_is_over(c))
                 r = input_read(c);
         (void)client_keep_time(c);
         return MIN(r, 0);
@@ -257,7 +261,7 @@ static int wait_until_done(busrt_client *c, wait_condition done, const void *arg
         int r = 0;
 
         for (bool looked = false; !done(c, arg); looked = true) {
-                if (c->state != BUSRT_STATE_CONNECTED && c->state != BUSRT_STATE_CONNECTING)
+                if (c->state != BUSRT_STATE_CONNECTED && !client_is_away(c))
                         return c->state == BUSRT_STATE_NEW ? -ENOTCONN : -ECONNRESET;
                 if (r < 0)
                         return r;
@@ -280,6 +284,31 @@ int client_wait_for(busrt_client *c, wait_condition done, const void *arg, uint6
         r = wait_until_done(c, done, arg, deadline);
         c->callers--;
         return r;
+}
+
+void client_look(busrt_client *c)
+{
+        if (c->state == BUSRT_STATE_CONNECTED && c->output.broken && c->reconnect.limit > 0)
+                client_lost(c, c->output.error);
+        if (!client_is_away(c) || client_in_handler(c) || !reader_enter(c))
+                return;
+        (void)read_once(c, 0);
+        reader_leave(c);
+}
+
+static bool is_connected(const busrt_client *c, const void *arg)
+{
+        return client_is_live(c) == 0;
+}
+
+PUBLIC int busrt_client_wait_connected(busrt_client *client, uint64_t timeout)
+{
+        int r = client_lock(client);
+
+        if (r < 0)
+                return r;
+        return client_unlock(client, client_wait_for(client, is_connected, NULL,
+                                                     client_deadline(client, timeout)));
 }
 
 /* --- The program's loop --- */
