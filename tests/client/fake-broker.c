@@ -36,6 +36,7 @@ struct fake {
         pthread_t thread;
         jmp_buf out;
         const char *wrong;
+        bool persists;
         uint8_t *body;
         char dir[32], address[64];
 };
@@ -114,6 +115,17 @@ static size_t allowed(struct fake *fake, size_t len)
         return MIN(len, fake->die_at - fake->n_moved);
 }
 
+/* The test knows why. */
+static _Noreturn void client_has_gone(struct fake *fake)
+{
+        longjmp(fake->out, fake->persists ? 3 : 1);
+}
+
+void fake_persist(struct fake *fake)
+{
+        fake->persists = true;
+}
+
 void fake_send(struct fake *fake, const void *bytes, size_t len)
 {
         const uint8_t *p = bytes;
@@ -122,7 +134,7 @@ void fake_send(struct fake *fake, const void *bytes, size_t len)
                 ssize_t n = send(fake->fd, p, allowed(fake, len), MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 if (n < 0 && errno != EAGAIN)
-                        longjmp(fake->out, 1); /* the client has gone: the test knows why */
+                        client_has_gone(fake);
                 if (n < 0)
                         wait_for(fake, fake->fd, POLLOUT);
                 p += MAX(n, 0);
@@ -137,7 +149,7 @@ static void take(struct fake *fake, uint8_t *ret, size_t len)
                 ssize_t n = recv(fake->fd, ret, allowed(fake, len), MSG_DONTWAIT);
 
                 if (n == 0 || (n < 0 && errno != EAGAIN))
-                        longjmp(fake->out, 1);
+                        client_has_gone(fake);
                 if (n < 0)
                         wait_for(fake, fake->fd, POLLIN);
                 ret += MAX(n, 0);
@@ -292,18 +304,37 @@ void fake_acknowledge_all(struct fake *fake)
         }
 }
 
+static void accept_one(struct fake *fake)
+{
+        int at_once = 1;
+
+        wait_for(fake, fake->listener, POLLIN);
+        fake->fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
+        (void)setsockopt(fake->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
+}
+
+void fake_hang_up(struct fake *fake)
+{
+        fake->fd = close_fd(fake->fd);
+}
+
+void fake_next(struct fake *fake)
+{
+        fake_hang_up(fake);
+        accept_one(fake);
+}
+
 /* 0: to its end; 1: it was left; 2: the broker died. */
 static int play_script(struct fake *fake)
 {
-        int how = setjmp(fake->out), at_once = 1;
+        int how = setjmp(fake->out);
 
-        if (how != 0)
+        if (how == 3)
+                fake_hang_up(fake);
+        else if (how != 0)
                 return how;
-        if (fake->fd < 0) {
-                wait_for(fake, fake->listener, POLLIN);
-                fake->fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
-                (void)setsockopt(fake->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
-        }
+        if (fake->fd < 0)
+                accept_one(fake);
         fake->script(fake, fake->userdata);
         if (fake->n_moved == fake->die_at)
                 fake_die(fake, fake->how);

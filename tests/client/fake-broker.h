@@ -64,6 +64,11 @@ bool fake_has_input(struct fake *fake);
 /* Says once why the client is wrong, and ends the script. */
 _Noreturn void fake_wrong(struct fake *fake, const char *why);
 _Noreturn void fake_die(struct fake *fake, enum fake_end how);
+/* Closes the connection, and the script goes on; or takes the next one too. */
+void fake_hang_up(struct fake *fake);
+void fake_next(struct fake *fake);
+/* From now on, when the client goes, the script starts over with the next connection. */
+void fake_persist(struct fake *fake);
 
 /* Greeting, name, ok. The name is not looked at. */
 void fake_handshake(struct fake *fake);

@@ -63,20 +63,15 @@ static void find_address(const struct real_broker *b, const char *host, char ret
 static void spawn(struct real_broker *b)
 {
         const char *program = getenv("BUSRTD");
-        char *argv[] = {(char *)(program ? program : "busrtd"),
-                        (char *)"-B",
-                        b->path,
-                        (char *)"-B",
-                        (char *)"127.0.0.1:0",
-                        NULL,
-                        NULL,
-                        NULL};
+        char *argv[] = {
+                (char *)(program ? program : "busrtd"),     (char *)"-B", b->path, (char *)"-B",
+                b->tcp[0] ? b->tcp : (char *)"127.0.0.1:0", NULL,         NULL,    NULL};
         posix_spawn_file_actions_t actions;
         int log[2];
 
         if (has_ipv6()) {
                 argv[5] = (char *)"-B";
-                argv[6] = (char *)"[::1]:0";
+                argv[6] = b->tcp6[0] ? b->tcp6 : (char *)"[::1]:0";
         }
         assert_int_equal(pipe2(log, O_CLOEXEC), 0);
         assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
@@ -101,6 +96,22 @@ struct real_broker *real_broker_start(void)
         snprintf(b->path, sizeof(b->path), "%s/bus.sock", b->dir);
         spawn(b);
         return b;
+}
+
+void real_broker_kill(struct real_broker *b)
+{
+        int status;
+
+        assert_int_equal(kill(b->pid, SIGKILL), 0);
+        assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
+        assert_true(WIFSIGNALED(status));
+        close(b->log);
+}
+
+void real_broker_start_again(struct real_broker *b)
+{
+        memset(b->said, 0, sizeof(b->said));
+        spawn(b);
 }
 
 void real_broker_tell_to_stop(struct real_broker *b)

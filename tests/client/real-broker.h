@@ -10,6 +10,10 @@ struct real_broker;
 struct real_broker *real_broker_start(void);
 /* Ends it in order; fails unless its status is 0. Returns NULL. */
 struct real_broker *real_broker_stop(struct real_broker *b);
+/* SIGKILL, and it has gone. */
+void real_broker_kill(struct real_broker *b);
+/* After that: another at the same addresses. */
+void real_broker_start_again(struct real_broker *b);
 /* SIGTERM, and no waiting for what it does then. */
 void real_broker_tell_to_stop(struct real_broker *b);
 

@@ -176,6 +176,16 @@ static void arguments_of_settings(void **state)
         EINVALS(busrt_client_set_max_frame_size(c, 1023));
         EINVALS(busrt_client_set_max_frame_size(c, (size_t)UINT32_MAX + 1));
         assert_int_equal(busrt_client_set_max_frame_size(c, UINT32_MAX), 0);
+        EINVALS(busrt_client_set_reconnect(c, 999));
+        EINVALS(busrt_client_set_reconnect(c, BUSRT_TIMEOUT_DEFAULT));
+        assert_int_equal(busrt_client_set_reconnect(c, BUSRT_TIMEOUT_INFINITE), 0);
+        assert_int_equal(busrt_client_set_reconnect(c, 1000), 0);
+        EINVALS(busrt_client_set_reconnect_pause(c, 999, SECOND));
+        EINVALS(busrt_client_set_reconnect_pause(c, SECOND, SECOND - 1));
+        EINVALS(busrt_client_set_reconnect_pause(c, SECOND, 3600 * SECOND + 1));
+        assert_int_equal(busrt_client_set_reconnect_pause(c, 1000, 3600 * SECOND), 0);
+        EINVALS(busrt_client_set_offline_buffer(c, 4095));
+        assert_int_equal(busrt_client_set_offline_buffer(c, 4096), 0);
         assert_int_equal(busrt_client_set_log_handler(c, NULL, NULL), 0);
 }
 

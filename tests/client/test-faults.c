@@ -436,6 +436,106 @@ static void no_memory_over_tcp(void **state)
         every_allocation_may_fail(FAKE_TCP);
 }
 
+/* --- Coming back --- */
+
+#define N_TOPICS 40
+
+/* Again and again, wherever a connection ends; each time it delivers what is asked for. */
+static void serve_twice(struct fake *f, void *userdata)
+{
+        fake_persist(f);
+        for (;;) {
+                fake_handshake(f);
+                for (;;) {
+                        struct fake_frame frame = fake_frame(f);
+
+                        if (frame.length >= 7 && memcmp(frame.body, "goodbye", 7) == 0)
+                                break;
+                        if (frame.flags & 0x40)
+                                fake_ack(f, frame.op, 1);
+                }
+                fake_next(f);
+        }
+}
+
+static void ignore_log(busrt_client *c, enum busrt_log_level level, const char *text,
+                       void *userdata)
+{
+}
+
+static void wish(void)
+{
+        static const char *const one[] = {"a/#"}, *const warnings[] = {".broker/warn"};
+        char text[N_TOPICS][8];
+        const char *many[N_TOPICS];
+
+        for (size_t i = 0; i < N_TOPICS; i++) {
+                snprintf(text[i], sizeof(text[i]), "t/%zu", i);
+                many[i] = text[i];
+        }
+        worked(busrt_client_subscribe(client, many, N_TOPICS, ACKED, NULL));
+        worked(busrt_client_exclude(client, one, 1, ACKED, NULL));
+        worked(busrt_client_unsubscribe(client, warnings, 1, ACKED, NULL));
+        worked(busrt_client_unsubscribe(client, many, 2, ACKED, NULL));
+}
+
+/* It may take more tries: one that finds no memory is followed by another. */
+static void go_and_come_back(void)
+{
+        static const char *const later[] = {"later"};
+        busrt_op *op = NULL, *wished = NULL;
+
+        if (!worked(busrt_client_send(client, "goodbye", NULL, 0, BUSRT_QOS_NO, NULL)))
+                return;
+        while (busrt_client_get_state(client) == BUSRT_STATE_CONNECTED)
+                worked(busrt_client_process(client));
+        worked(busrt_client_send(client, "you", IOV("waits"), BUSRT_QOS_NO, NULL));
+        worked(busrt_client_send(client, "you", IOV("waits"), ACKED, &op));
+        worked(busrt_client_subscribe(client, later, 1, ACKED, &wished));
+        worked(busrt_client_wait_connected(client, PATIENCE));
+        if (op)
+                worked(busrt_op_wait(op, PATIENCE));
+        busrt_op_unref(op);
+        busrt_op_unref(wished);
+}
+
+static void run_persistent(struct fake *fake)
+{
+        if (!worked(busrt_client_new("me", &client)))
+                return;
+        worked(busrt_client_set_ping_interval(client, 0));
+        worked(busrt_client_set_timeout(client, PATIENCE));
+        worked(busrt_client_set_reconnect(client, BUSRT_TIMEOUT_INFINITE));
+        worked(busrt_client_set_reconnect_pause(client, 1000, 1000));
+        worked(busrt_client_set_offline_buffer(client, 65536));
+        worked(busrt_client_set_log_handler(client, ignore_log, NULL));
+        if (worked(busrt_client_connect(client, fake_address(fake)))) {
+                wish();
+                go_and_come_back();
+                worked(busrt_client_send(client, "you", IOV("last"), ACKED, NULL));
+                assert_int_equal(busrt_client_get_state(client), BUSRT_STATE_CONNECTED);
+        }
+        client = busrt_client_free(client);
+}
+
+static void no_memory_while_coming_back(void **state)
+{
+        size_t n_fds = count_fds(), n_live = memory.n_live, n;
+
+        for (n = 0, memory.failed = true; n <= 1 || memory.failed; n++) {
+                struct fake *fake = fake_start(FAKE_UNIX, serve_twice, NULL);
+
+                memory_fail_in(n);
+                run_persistent(fake);
+                memory.fail_in = 0;
+                fake_stop(fake);
+                assert_int_equal(memory.n_live, n_live);
+                assert_int_equal(count_fds(), n_fds);
+        }
+        print_message("%zu allocations, each of which failed once\n", n - 2);
+        assert_true(n > N_TOPICS);
+}
+
 /* --- No descriptors --- */
 
 /* Lets so many more be opened. */
@@ -517,6 +617,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(no_memory_over_unix),
                 cmocka_unit_test(no_memory_over_tcp),
+                cmocka_unit_test(no_memory_while_coming_back),
                 cmocka_unit_test(no_descriptors),
                 cmocka_unit_test(no_descriptor_for_the_socket),
         };

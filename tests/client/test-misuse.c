@@ -156,6 +156,10 @@ CALL(set_busy_poll, busrt_client_set_busy_poll(c, 0))
 CALL(set_send_buffer, busrt_client_set_send_buffer(c, 4096))
 CALL(set_receive_buffer, busrt_client_set_receive_buffer(c, 4096))
 CALL(set_max_frame_size, busrt_client_set_max_frame_size(c, 4096))
+CALL(set_reconnect, busrt_client_set_reconnect(c, 0))
+CALL(set_reconnect_pause, busrt_client_set_reconnect_pause(c, SECOND, SECOND))
+CALL(set_offline_buffer, busrt_client_set_offline_buffer(c, 4096))
+CALL(wait_connected, busrt_client_wait_connected(c, 0))
 CALL(set_log_handler, busrt_client_set_log_handler(c, ignore_log, NULL))
 CALL(set_state_handler, busrt_client_set_state_handler(c, NULL, NULL))
 CALL(set_frame_handler, busrt_client_set_frame_handler(c, ignore_frame, NULL))
@@ -212,7 +216,7 @@ CALL(disconnect, busrt_client_disconnect(c))
 struct row {
         const char *name;
         int (*call)(busrt_client *c);
-        int fresh, connecting, closed, handler;
+        int fresh, connecting, away, closed, handler;
 };
 
 #define ROW(name, ...)                                                                             \
@@ -220,74 +224,78 @@ struct row {
 #name, name, __VA_ARGS__                                                           \
         }
 
-/* What each gives in a client that is new, connecting, closed by this program; and in a handler of
- * one that is connected. */
+/* What each gives in a client that is new, connecting, reconnecting, closed by this program; and in
+ * a handler of one that is connected. */
 static const struct row rows[] = {
-        ROW(new_secondary, 0, 0, 0, 0),
-        ROW(set_timeout, 0, 0, 0, 0),
-        ROW(set_ping_interval, 0, -EBUSY, -EBUSY, -EBUSY),
-        ROW(set_busy_poll, 0, 0, 0, 0),
-        ROW(set_send_buffer, 0, -EBUSY, -EBUSY, -EBUSY),
-        ROW(set_receive_buffer, 0, -EBUSY, -EBUSY, -EBUSY),
-        ROW(set_max_frame_size, 0, -EBUSY, -EBUSY, -EBUSY),
-        ROW(set_log_handler, 0, -EBUSY, -EBUSY, -EBUSY),
-        ROW(set_state_handler, 0, 0, 0, 0),
-        ROW(set_frame_handler, 0, 0, 0, 0),
-        ROW(set_request_handler, 0, 0, 0, 0),
-        ROW(set_notification_handler, 0, 0, 0, 0),
-        ROW(connect_blocking, SKIP, -EALREADY, -EISCONN, -EISCONN),
-        ROW(connect_start, SKIP, -EALREADY, -EISCONN, -EISCONN),
-        ROW(connect_a_socket, SKIP, -EALREADY, -EISCONN, -EISCONN),
-        ROW(get_state, BUSRT_STATE_NEW, BUSRT_STATE_CONNECTING, BUSRT_STATE_CLOSED,
-            BUSRT_STATE_CONNECTED),
-        ROW(get_error, 0, 0, -ESHUTDOWN, 0),
-        ROW(has_fd, 0, 0, 0, 0),
-        ROW(get_events, POLLIN, POLLIN, POLLIN, POLLIN),
-        ROW(has_timeout, 0, 0, 0, 0),
-        ROW(process, -ENOTCONN, 0, -ESHUTDOWN, -EDEADLK),
-        ROW(wait_for_work, -ENOTCONN, SKIP, 1, -EDEADLK),
-        ROW(run, -ENOTCONN, SKIP, -ESHUTDOWN, -EDEADLK),
-        ROW(send_off, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(send_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(send_for_later, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(broadcast, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(broadcast_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(publish, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(publish_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(publish_for, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(publish_for_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(subscribe, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(subscribe_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(unsubscribe, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(unsubscribe_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(exclude, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(exclude_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(unexclude, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(unexclude_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(ping, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(corked, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(uncorked, -EINVAL, -EINVAL, -EINVAL, 0), /* in the handler: the one above */
-        ROW(flush, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(get_unsent, -ENOTCONN, SKIP, -ENOTCONN, SKIP),
-        ROW(read_one, -ENOTCONN, -ENOTCONN, -ECONNRESET, -EDEADLK),
-        ROW(call, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(call_async, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(call0, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(call0_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(notify, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(notify_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(add_and_remove_method, 0, 0, 0, 0),
-        ROW(add_and_remove_info, 0, 0, 0, 0),
-        ROW(add_and_remove_topic, 0, 0, 0, 0),
-        ROW(set_request_timeout, 0, 0, 0, 0),
-        ROW(set_max_requests, 0, 0, 0, 0),
-        ROW(count_requests, 0, 0, 0, 0),
-        ROW(cancel_requests, 0, 0, 0, 0),
-        ROW(subscribe_handler, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(subscribe_handler_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(unsubscribe_handler, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
-        ROW(unsubscribe_handler_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
-        ROW(disconnect, -ENOTCONN, SKIP, 0, SKIP),
+        ROW(new_secondary, 0, 0, 0, 0, 0),
+        ROW(set_timeout, 0, 0, 0, 0, 0),
+        ROW(set_ping_interval, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_busy_poll, 0, 0, 0, 0, 0),
+        ROW(set_send_buffer, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_receive_buffer, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_max_frame_size, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_reconnect, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_reconnect_pause, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_offline_buffer, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(wait_connected, -ENOTCONN, -ETIMEDOUT, -ETIMEDOUT, -ECONNRESET, -EDEADLK),
+        ROW(set_log_handler, 0, -EBUSY, -EBUSY, -EBUSY, -EBUSY),
+        ROW(set_state_handler, 0, 0, 0, 0, 0),
+        ROW(set_frame_handler, 0, 0, 0, 0, 0),
+        ROW(set_request_handler, 0, 0, 0, 0, 0),
+        ROW(set_notification_handler, 0, 0, 0, 0, 0),
+        ROW(connect_blocking, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
+        ROW(connect_start, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
+        ROW(connect_a_socket, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
+        ROW(get_state, BUSRT_STATE_NEW, BUSRT_STATE_CONNECTING, BUSRT_STATE_RECONNECTING,
+            BUSRT_STATE_CLOSED, BUSRT_STATE_CONNECTED),
+        ROW(get_error, 0, 0, -ECONNRESET, -ESHUTDOWN, 0),
+        ROW(has_fd, 0, 0, 0, 0, 0),
+        ROW(get_events, POLLIN, POLLIN, POLLIN, POLLIN, POLLIN),
+        ROW(has_timeout, 0, 0, 0, 0, 0),
+        ROW(process, -ENOTCONN, 0, 0, -ESHUTDOWN, -EDEADLK),
+        ROW(wait_for_work, -ENOTCONN, SKIP, SKIP, 1, -EDEADLK),
+        ROW(run, -ENOTCONN, SKIP, SKIP, -ESHUTDOWN, -EDEADLK),
+        ROW(send_off, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(send_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(send_for_later, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(broadcast, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(broadcast_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(publish, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(publish_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(publish_for, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(publish_for_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(subscribe, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(subscribe_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(unsubscribe, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(unsubscribe_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(exclude, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(exclude_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(unexclude, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(unexclude_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(ping, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(corked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(uncorked, -EINVAL, -EINVAL, -EINVAL, -EINVAL, 0), /* in the handler: the one above */
+        ROW(flush, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(get_unsent, -ENOTCONN, SKIP, -ENOTCONN, -ENOTCONN, SKIP),
+        ROW(read_one, -ENOTCONN, -ENOTCONN, -EAGAIN, -ECONNRESET, -EDEADLK),
+        ROW(call, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(call_async, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(call0, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(call0_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(notify, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(notify_acked, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(add_and_remove_method, 0, 0, 0, 0, 0),
+        ROW(add_and_remove_info, 0, 0, 0, 0, 0),
+        ROW(add_and_remove_topic, 0, 0, 0, 0, 0),
+        ROW(set_request_timeout, 0, 0, 0, 0, 0),
+        ROW(set_max_requests, 0, 0, 0, 0, 0),
+        ROW(count_requests, 0, 0, 0, 0, 0),
+        ROW(cancel_requests, 0, 0, 0, 0, 0),
+        ROW(subscribe_handler, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(subscribe_handler_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(unsubscribe_handler, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
+        ROW(unsubscribe_handler_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
+        ROW(disconnect, -ENOTCONN, SKIP, SKIP, 0, SKIP),
 };
 
 /* Says of each row that is wrong what came. */
@@ -328,6 +336,31 @@ static void while_connecting(void **state)
                 if (rows[i].connecting != SKIP)
                         wrong += compare(&rows[i], rows[i].call(c), rows[i].connecting,
                                          "connecting");
+        fake_stop(fake);
+        assert_int_equal(wrong, 0);
+}
+
+static void go_and_stay_away(struct fake *f, void *userdata)
+{
+        fake_handshake(f);
+        fake_hang_up(f);
+        fake_pause(f);
+}
+
+static void while_reconnecting(void **state)
+{
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        unsigned wrong = 0;
+
+        fake = fake_start(FAKE_UNIX, go_and_stay_away, NULL);
+        assert_int_equal(busrt_client_set_reconnect(c, BUSRT_TIMEOUT_INFINITE), 0);
+        assert_int_equal(busrt_client_set_timeout(c, DEADLINE), 0);
+        assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
+        while (busrt_client_get_state(c) != BUSRT_STATE_RECONNECTING)
+                assert_true(busrt_client_process(c) >= 0);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                if (rows[i].away != SKIP)
+                        wrong += compare(&rows[i], rows[i].call(c), rows[i].away, "reconnecting");
         fake_stop(fake);
         assert_int_equal(wrong, 0);
 }
@@ -522,6 +555,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(in_a_new_client),
                 cmocka_unit_test(while_connecting),
+                cmocka_unit_test(while_reconnecting),
                 cmocka_unit_test(in_a_closed_client),
                 cmocka_unit_test(in_a_frame_handler),
                 cmocka_unit_test(waiting_in_an_operation_handler),
