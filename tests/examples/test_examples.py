@@ -3,6 +3,7 @@
 same in bytes."""
 import os
 import signal
+import socket
 import struct
 import subprocess
 
@@ -11,10 +12,15 @@ from bus import DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIBE, Reader, 
 
 PARSE, METHOD_NOT_FOUND, INVALID_PARAMS, BUSY = -32700, -32601, -32602, -32118
 NAMES = 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll', 'subscriber'
+LOOPS = 'glib', 'libuv'  # built where these are
+
+
+def variable(name):
+    return 'EXAMPLE_' + name.replace('-', '_').upper()
 
 
 def program(name):
-    return os.environ['EXAMPLE_' + name.replace('-', '_').upper()]
+    return os.environ[variable(name)]
 
 
 def environment(path):
@@ -96,7 +102,7 @@ class TestCase(bus.TestCase):
 
 class Each(TestCase):
     def test_wrong_arguments_are_told(self):
-        for name in NAMES:
+        for name in (*NAMES, *(name for name in LOOPS if variable(name) in os.environ)):
             status, out, err = self.run_once(name)
             self.assertEqual((status, out), (2, ''), name)
             self.assert_one_line(err, r'^usage: \S+ ')
@@ -291,6 +297,72 @@ class SdEvent(TestCase):
         status, out, err = self.run_once('sd-event', 'meter')
         self.assertEqual((status, out), (1, ''))
         self.assert_one_line(err, '^meter: ')
+
+
+class Persistent:
+    """Those that come back, in a loop that is no part of the system."""
+
+    def setUp(self):
+        if variable(self.name) not in os.environ:
+            self.skipTest(f'{self.name} is not there to build it with')
+        super().setUp()
+
+    def start_again(self):
+        self.bus.process.kill()
+        self.bus.process.wait()
+        self.bus = self.broker('-B', 'bus.sock', directory=self.bus.dir)
+
+    def hears_and_says(self, meter, text):
+        subscriber = self.subscriber('load/meter')
+        topic, payload = self.publication(subscriber)
+        self.assertEqual(topic, 'load/meter')
+        self.assertRegex(payload.decode(), r'^\d+\.\d\d$')
+        self.publish(subscriber, 'load/other', text.encode())
+        meter.out.wait_for(f'load/other: {text}\n')
+        subscriber.close()
+
+    def test_publishes_prints_and_ends_by_a_signal(self):
+        meter = self.running(self.name, 'meter')
+        meter.err.wait_for('meter is connected\n')
+        self.hears_and_says(meter, '0.25')
+        meter.process.send_signal(signal.SIGTERM)
+        self.assertEqual(meter.wait(), 0)
+        self.assertEqual(meter.err.read_all(), 'meter is connected\n')
+
+    def test_outlives_the_broker(self):
+        meter = self.running(self.name, 'meter')
+        meter.err.wait_for('meter is connected\n')
+        self.start_again()
+        meter.err.wait_for('meter is away: .+\nmeter is connected\n')
+        self.hears_and_says(meter, '0.75')
+
+    def test_waits_for_the_broker(self):
+        self.bus.process.kill()
+        self.bus.process.wait()
+        meter = self.running(self.name, 'meter')
+        self.bus = self.broker('-B', 'bus.sock', directory=self.bus.dir)
+        meter.err.wait_for('meter is connected\n')
+        self.hears_and_says(meter, '0.50')
+
+    def test_a_broker_that_refuses_is_told(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            path = self.bus.path('other.sock')
+            listener.bind(path)
+            listener.listen()
+            self.path = path
+            meter = self.running(self.name, 'meter')
+            with listener.accept()[0] as peer:
+                peer.sendall(b'SSH-2.0-')
+                self.assertEqual(meter.wait(), 1)
+        meter.err.wait_for(r'(?m)^meter: .+\n\Z')
+
+
+class GLib(Persistent, TestCase):
+    name = 'glib'
+
+
+class LibUv(Persistent, TestCase):
+    name = 'libuv'
 
 
 class Poll(TestCase):
