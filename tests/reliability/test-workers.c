@@ -228,6 +228,9 @@ static struct client join_as(struct bed *bed, const char *name, unsigned worker,
         peer_write(&(struct peer){.fd = fds[1]}, hello, 5 + strlen(name));
         read_exactly(&(struct peer){.fd = fds[1]}, answer, sizeof(answer));
         assert_int_equal(answer[4], WIRE_OK);
+        /* Whoever wrote the answer may not have come back from that yet. */
+        for (unsigned i = 0; i < N_WORKERS; i++)
+                worker_round(bed, i);
         return (struct client){.peer.fd = fds[1], .broker_fd = fds[0]};
 }
 
