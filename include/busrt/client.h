@@ -125,6 +125,7 @@ int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes);
  * At the loss, operations, calls, waits for room and flushes that are under way end at once with
  * -ECONNRESET, whether the broker had them or not; bytes that were not written yet are dropped.
  * What had been received stays, and busrt_client_read() goes on waiting for what will come.
+ * Requests stay open: they are replied to when it is back, or as anything that is sent meanwhile.
  *
  * While it is away, busrt_client_get_fd() stays the same descriptor, busrt_client_get_timeout()
  * tells when the next step is due, and busrt_client_process(), busrt_client_wait() and every call

@@ -386,6 +386,42 @@ static void who_only_sends_comes_back(void **state)
         fake_wait(fake);
 }
 
+static void ask_and_go(struct fake *f, void *userdata)
+{
+        fake_handshake(f);
+        fake_request(f, "you", 7, "m");
+        fake_next(f);
+        fake_pause(f);
+        fake_handshake(f);
+        fake_expect_frame(f, SENT_ACKED, LITERAL("you\0\x11\7\0\0\0late"));
+        fake_signal(f);
+}
+
+static busrt_request *kept;
+
+static void keep_request(busrt_client *c, busrt_request *request, void *userdata)
+{
+        kept = busrt_request_ref(request);
+}
+
+static void a_request_is_replied_to_when_it_is_back(void **state)
+{
+        _cleanup_fake_ struct fake *fake = fake_start(FAKE_UNIX, ask_and_go, NULL);
+        _cleanup_client_ busrt_client *c = persistent_client();
+
+        assert_int_equal(busrt_client_set_request_handler(c, keep_request, NULL), 0);
+        assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
+        until_state(c, BUSRT_STATE_RECONNECTING);
+        while (!kept)
+                assert_true(busrt_client_process(c) >= 0);
+        assert_int_equal(busrt_request_reply(kept, IOV("early")), -ENOTCONN);
+        fake_go(fake);
+        assert_int_equal(busrt_client_wait_connected(c, DEADLINE), 0);
+        assert_int_equal(busrt_request_reply(kept, IOV("late")), 0);
+        kept = busrt_request_unref(kept);
+        fake_wait(fake);
+}
+
 /* --- What is told, and when --- */
 
 static void deliver_on_two_connections(struct fake *f, void *userdata)
@@ -695,6 +731,7 @@ int main(void)
                 cmocka_unit_test(what_waits_ends_when_the_client_closes),
                 cmocka_unit_test(a_cork_does_not_hold_it_up),
                 cmocka_unit_test(who_only_sends_comes_back),
+                cmocka_unit_test(a_request_is_replied_to_when_it_is_back),
                 cmocka_unit_test(states_are_told_in_the_order_of_frames),
                 cmocka_unit_test(states_wait_for_who_processes),
                 cmocka_unit_test(a_handler_may_end_it),
