@@ -39,7 +39,14 @@ def policies(broker):
     return found
 
 
-class Memory(TestCase):
+class OneWorker(TestCase):
+    """There are not CPUs enough for as many workers as a build may have by default."""
+
+    def broker(self, *args, **more):
+        return super().broker(*args, *(() if '-w' in args else ('-w', '1')), **more)
+
+
+class Memory(OneWorker):
     @unittest.skipIf(SANITIZED or not MAY_LOCK, 'memory cannot be locked here')
     def test_it_is_locked_before_clients_come(self):
         broker = self.broker('-B', 'bus.sock', '--real-time')
@@ -72,7 +79,7 @@ class Memory(TestCase):
 
 
 @unittest.skipIf(not MAY_SCHEDULE, 'this user may not use SCHED_FIFO')
-class Scheduling(TestCase):
+class Scheduling(OneWorker):
     def test_the_worker_alone_stays_under_fifo(self):
         broker = self.broker('-B', 'bus.sock', '--log-syslog', launcher=FIFO, env={'DISABLE_SYSLOG': '1'})
         client = self.connected(broker, 'c')
@@ -100,7 +107,7 @@ class Scheduling(TestCase):
 
 
 @unittest.skipIf(not MAY_SCHEDULE, 'this user may not use SCHED_FIFO')
-class BusyPolling(TestCase):
+class BusyPolling(OneWorker):
     def setUp(self):
         self.file = self.directory() + '/b.conf'
 
@@ -146,7 +153,7 @@ class BusyPolling(TestCase):
         self.assert_serves(broker.path())
 
 
-class Settings(TestCase):
+class Settings(OneWorker):
     def test_they_are_keys_and_options(self):
         with open(self.directory() + '/b.conf', 'w') as file:
             file.write('[Bus]\nRealTime=yes\nRealTimeReserve=1M\n')
