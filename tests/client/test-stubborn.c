@@ -32,8 +32,8 @@ static void deadlines_hold_under_a_flood(void **state)
         struct fake *fake = fake_start(FAKE_UNIX, talk, NULL);
         uint64_t start = now_usec();
 
-        assert_int_equal(busrt_client_set_timeout(c, 50 * MSEC), 0);
         assert_int_equal(busrt_client_connect(c, fake_address(fake)), 0);
+        assert_int_equal(busrt_client_set_timeout(c, 50 * MSEC), 0);
         assert_int_equal(busrt_client_send(c, "you", NULL, 0, ACKED, NULL), -ETIMEDOUT);
         assert_int_equal(busrt_client_call(c, "you", "m", NULL, 0, 0, 50 * MSEC, NULL, NULL),
                          -ETIMEDOUT);
