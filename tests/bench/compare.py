@@ -16,11 +16,11 @@ import signal
 import sys
 
 import cases
+import page
 import table
 from brokers import Failed, Side, raise_file_limit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 def parse_options():
@@ -46,7 +46,7 @@ def parse_options():
     p.add_argument("--smoke", action="store_true", help="everything once and tiny; only counts decide")
     p.add_argument("--strict", action="store_true", help="exit status 1 if a goal is not met")
     p.add_argument("--json", metavar="FILE", help="write every value")
-    p.add_argument("--write-docs", metavar="FILE", help=f"put the tables between {BEGIN} and {END}")
+    p.add_argument("--write-docs", metavar="FILE", help="put the tables between its markers")
     return p.parse_args()
 
 
@@ -154,21 +154,6 @@ def smoke_line(case, sides):
                                         for label, side in sides.items() if side.runs or side.failures)
 
 
-def read_docs(path):
-    """The page before and after the tables."""
-    with open(path) as f:
-        text = f.read()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"compare: {path} has no {BEGIN} and {END}")
-    return text.partition(BEGIN)[0] + BEGIN, END + text.partition(END)[2]
-
-
-def write_docs(path, lines):
-    head, tail = read_docs(path)
-    with open(path, "w") as f:
-        f.write(head + "\n" + "\n".join(lines).rstrip() + "\n" + tail)
-
-
 def write_json(path, measured):
     with open(path, "w") as f:
         json.dump({case.name: {label: {"runs": side.runs, "failures": side.failures}
@@ -186,7 +171,7 @@ def main():
         print("\n".join(f"{case.name:20} {case.text}" for case in found))
         return 0
     if o.write_docs:
-        read_docs(o.write_docs)  # a page without markers is refused now, not after an hour
+        page.read(o.write_docs, "bench")  # a page without markers is refused now, not after an hour
     head, lines, measured = heading(setup), [], []
     print("\n".join(head), flush=True)
     for case in choose(o, found):
@@ -201,7 +186,7 @@ def main():
     if o.json:
         write_json(o.json, measured)
     if o.write_docs:
-        write_docs(o.write_docs, head + summary + lines)
+        page.write(o.write_docs, "bench", head + summary + lines)
     failed = sum(len(sides[label].failures) for _, sides in measured for label in ("ours", "floor"))
     unmet = sum(not is_met for case, sides in measured for *_, is_met in table.judged(case, sides))
     goals = "" if o.smoke else f", {unmet} goals not met"

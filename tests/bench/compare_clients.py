@@ -11,11 +11,11 @@ import os
 import subprocess
 import sys
 
+import page
 import table
 from brokers import Broker, Side
 from goals import factor
 
-BEGIN, END = '<!-- clients: begin -->', '<!-- clients: end -->'
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Stage, what of libbusrt it is compared with, and the goals that were set for it: rate, CPU.
 STAGES = [('publish', 'publish', 2, 3), ('single', 'publish', None, None), ('acked', 'acked', 1, 3),
@@ -72,14 +72,6 @@ def lines(options, results):
         yield row(f'{stage}: client CPU, ns', ours, rust, 'cpu', cpu and f'<= 1/{cpu}', lambda r: r <= 1 / cpu)
 
 
-def write_docs(path, text):
-    with open(path, encoding='utf-8') as f:
-        before, rest = f.read().split(BEGIN)
-    after = rest.split(END)[1]
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(f'{before}{BEGIN}\n{text}\n{END}{after}')
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--broker', required=True, metavar='BUSRTD')
@@ -87,12 +79,12 @@ def main():
     p.add_argument('--rust', required=True, metavar='PATH', help='client-speed of tests/interop/rust')
     p.add_argument('--rounds', type=int, default=9)
     p.add_argument('--seconds', type=float, default=0.5, help='of one stage (default 0.5)')
-    p.add_argument('--write-docs', metavar='FILE', help=f'put the table between {BEGIN} and {END}')
+    p.add_argument('--write-docs', metavar='FILE', help='put the table between its markers')
     options = p.parse_args()
     text = '\n'.join(line.replace('None', '') for line in lines(options, run(options)))
     print(text)
     if options.write_docs:
-        write_docs(options.write_docs, text)
+        page.write(options.write_docs, 'clients', [text])
 
 
 if __name__ == '__main__':

@@ -17,13 +17,13 @@ import subprocess
 import sys
 import time
 
+import page
 import table
 from brokers import Broker, Failed, Side, free_port, pin_to, raise_file_limit
 from cases import Row
 from compare import machine
 from goals import at_least, at_most, factor
 
-BEGIN, END = "<!-- nats: begin -->", "<!-- nats: end -->"
 SKIPPED = 77  # as meson wants it
 RATE, CPU = Row("rate", "rate", "", at_least(3)), Row("cpu", "broker CPU", "", at_most(1 / 3))
 
@@ -160,21 +160,6 @@ def smoke_line(name, done):
     return f"{'not ok' if wrong else 'ok'} - {name}: {told}", bool(wrong)
 
 
-def read_docs(path):
-    """The page before and after the table."""
-    with open(path) as f:
-        text = f.read()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"compare_nats: {path} has no {BEGIN} and {END}")
-    return text.partition(BEGIN)[0] + BEGIN, END + text.partition(END)[2]
-
-
-def write_docs(path, lines):
-    head, tail = read_docs(path)
-    with open(path, "w") as f:
-        f.write(head + "\n" + "\n".join(lines) + "\n" + tail)
-
-
 def parse_options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ours", required=True, metavar="BUSRTD", help="our broker (a path, or a whole command)")
@@ -185,7 +170,7 @@ def parse_options():
     p.add_argument("--seconds", type=float, default=1.0, help="of one measurement (default 1)")
     p.add_argument("--smoke", action="store_true", help="everything once and tiny; only counts decide")
     p.add_argument("--json", metavar="FILE", help="write every value")
-    p.add_argument("--write-docs", metavar="FILE", help=f"put the table between {BEGIN} and {END}")
+    p.add_argument("--write-docs", metavar="FILE", help="put the table between its markers")
     o = p.parse_args()
     o.nats = o.nats or shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin")
     o.rounds = 1 if o.smoke else o.rounds
@@ -205,7 +190,7 @@ def compare(o):
             json.dump({name: {label: side.__dict__ for label, side in done.items()}
                        for name, done in results.items()}, f, indent=1)
     if o.write_docs:
-        write_docs(o.write_docs, lines)
+        page.write(o.write_docs, "nats", lines)
     return 1 if any(side.failures for done in results.values() for side in done.values()) else 0
 
 
@@ -227,7 +212,7 @@ def main():
     if o.smoke:
         return smoke(o)
     if o.write_docs:
-        read_docs(o.write_docs)  # a page without markers is refused now
+        page.read(o.write_docs, "nats")  # a page without markers is refused now
     return compare(o) if o.nats else SKIPPED
 
 

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 
 import compare
+import page
 import table
 from cases import Case, Floor, Row
 from goals import Apart, Below, Complete, at_least, at_most, floor_at_least, floor_at_most, own_at_least, own_at_most
@@ -93,12 +94,14 @@ class Tables(unittest.TestCase):
 
     def test_only_what_stands_between_the_markers_is_written(self):
         with tempfile.TemporaryDirectory() as folder:
-            page = os.path.join(folder, 'page.md')
-            with open(page, 'w', encoding='utf-8') as f:
-                f.write(f'before\n{compare.BEGIN}\nold\n{compare.END}\nafter\n')
-            compare.write_docs(page, ['new', ''])
-            with open(page, encoding='utf-8') as f:
-                self.assertEqual(f.read(), f'before\n{compare.BEGIN}\nnew\n{compare.END}\nafter\n')
+            path = os.path.join(folder, 'page.md')
+            begin, end = page.markers('bench')
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write(f'before\n{begin}\nold\n{end}\nafter\n')
+            page.write(path, 'bench', ['new', ''])
+            with open(path, encoding='utf-8') as f:
+                self.assertEqual(f.read(), f'before\n{begin}\nnew\n{end}\nafter\n')
+            self.assertRaises(SystemExit, page.read, path, 'another')
 
     def test_the_side_that_begins_alternates(self):
         setup = compare.Setup.__new__(compare.Setup)
