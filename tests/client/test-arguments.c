@@ -5,6 +5,8 @@
  */
 #include <fcntl.h>
 
+#include <busrt/topics.h>
+
 #include "client-bed.h"
 
 #define NAME_MAX_BYTES 1024
@@ -218,6 +220,38 @@ static void arguments_of_servers(void **state)
         EINVALS(busrt_client_count_requests(NULL));
 }
 
+static void ignore_topic(busrt_client *c, busrt_frame *frame, const char *mask, void *userdata)
+{
+}
+
+static void arguments_of_topics(void **state)
+{
+        _cleanup_client_ busrt_client *c = quiet_client("me");
+        const char *text = NULL;
+        size_t len = 7;
+
+        EINVALS(busrt_client_add_topic_handler(NULL, "a", ignore_topic, NULL));
+        EINVALS(busrt_client_add_topic_handler(c, NULL, ignore_topic, NULL));
+        EINVALS(busrt_client_add_topic_handler(c, "\xff", ignore_topic, NULL));
+        EINVALS(busrt_client_add_topic_handler(c, "a", NULL, NULL));
+        EINVALS(busrt_client_remove_topic_handler(NULL, "a"));
+        EINVALS(busrt_client_remove_topic_handler(c, NULL));
+        EINVALS(busrt_client_subscribe_handler(NULL, "a", ignore_topic, NULL, 0, NULL));
+        EINVALS(busrt_client_subscribe_handler(c, NULL, ignore_topic, NULL, 0, NULL));
+        EINVALS(busrt_client_subscribe_handler(c, "a", NULL, NULL, 0, NULL));
+        EINVALS(busrt_client_unsubscribe_handler(NULL, "a", 0, NULL));
+        EINVALS(busrt_client_unsubscribe_handler(c, NULL, 0, NULL));
+        EINVALS(busrt_topic_matches(NULL, "a"));
+        EINVALS(busrt_topic_matches("a", NULL));
+        EINVALS(busrt_topic_get_part(NULL, "a", 0, &text, &len));
+        EINVALS(busrt_topic_get_part("+", NULL, 0, &text, &len));
+        EINVALS(busrt_topic_get_part("+", "a", 0, NULL, &len));
+        EINVALS(busrt_topic_get_part("+", "a", 0, &text, NULL));
+        assert_int_equal(busrt_topic_get_part("+", "a", 1, &text, &len), -ENOENT);
+        assert_null(text);
+        assert_int_equal(len, 7);
+}
+
 /* --- Names and addresses --- */
 
 static int try_name(const char *name)
@@ -388,6 +422,22 @@ static void every_error_has_a_text(void **state)
         assert_non_null(busrt_strerror(INT32_MAX));
 }
 
+static void every_number_has_a_code(void **state)
+{
+        for (int e = -200; e <= 200; e++) {
+                assert_in_range(busrt_rpc_code(e) - INT16_MIN, 0, BUSRT_RPC_NOT_FOUND - INT16_MIN);
+                if (e >= 0)
+                        assert_int_equal(busrt_rpc_code(e), BUSRT_RPC_INTERNAL);
+        }
+        assert_int_equal(busrt_rpc_code(INT32_MIN), BUSRT_RPC_INTERNAL);
+        assert_int_equal(busrt_rpc_code(INT32_MAX), BUSRT_RPC_INTERNAL);
+}
+
+static void the_library_is_of_the_version_of_its_headers(void **state)
+{
+        assert_string_equal(busrt_version(), BUSRT_VERSION_STRING);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -396,6 +446,7 @@ int main(void)
                 cmocka_unit_test(arguments_of_operations),
                 cmocka_unit_test(arguments_of_settings),
                 cmocka_unit_test(arguments_of_servers),
+                cmocka_unit_test(arguments_of_topics),
                 cmocka_unit_test(names),
                 cmocka_unit_test(names_of_secondaries),
                 cmocka_unit_test(addresses),
@@ -404,6 +455,8 @@ int main(void)
                 cmocka_unit_test(over_long_names_in_frames),
                 cmocka_unit_test(lengths_that_overflow),
                 cmocka_unit_test(every_error_has_a_text),
+                cmocka_unit_test(every_number_has_a_code),
+                cmocka_unit_test(the_library_is_of_the_version_of_its_headers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -407,38 +407,6 @@ static void each_is_handled_once_while_handlers_change(void **state)
         busrt_client_free(c);
 }
 
-/* --- Arguments --- */
-
-#define EINVALS(call) assert_int_equal(call, -EINVAL)
-
-static void wrong_arguments(void **state)
-{
-        _cleanup_client_ busrt_client *c = quiet_client("me");
-        const char *text = NULL;
-        size_t len = 7;
-
-        EINVALS(busrt_client_add_topic_handler(NULL, "a", on_topic, NULL));
-        EINVALS(busrt_client_add_topic_handler(c, NULL, on_topic, NULL));
-        EINVALS(busrt_client_add_topic_handler(c, "\xff", on_topic, NULL));
-        EINVALS(busrt_client_add_topic_handler(c, "a", NULL, NULL));
-        EINVALS(busrt_client_remove_topic_handler(NULL, "a"));
-        EINVALS(busrt_client_remove_topic_handler(c, NULL));
-        EINVALS(busrt_client_subscribe_handler(NULL, "a", on_topic, NULL, 0, NULL));
-        EINVALS(busrt_client_subscribe_handler(c, NULL, on_topic, NULL, 0, NULL));
-        EINVALS(busrt_client_subscribe_handler(c, "a", NULL, NULL, 0, NULL));
-        EINVALS(busrt_client_unsubscribe_handler(NULL, "a", 0, NULL));
-        EINVALS(busrt_client_unsubscribe_handler(c, NULL, 0, NULL));
-        EINVALS(busrt_topic_matches(NULL, "a"));
-        EINVALS(busrt_topic_matches("a", NULL));
-        EINVALS(busrt_topic_get_part(NULL, "a", 0, &text, &len));
-        EINVALS(busrt_topic_get_part("+", NULL, 0, &text, &len));
-        EINVALS(busrt_topic_get_part("+", "a", 0, NULL, &len));
-        EINVALS(busrt_topic_get_part("+", "a", 0, &text, NULL));
-        assert_int_equal(busrt_topic_get_part("+", "a", 1, &text, &len), -ENOENT);
-        assert_null(text);
-        assert_int_equal(len, 7);
-}
-
 static int start(void **state)
 {
         broker = real_broker_start();
@@ -466,7 +434,6 @@ int main(void)
                 cmocka_unit_test(a_handler_may_free_the_client),
                 cmocka_unit_test(many_handlers_choose_as_defined),
                 cmocka_unit_test(each_is_handled_once_while_handlers_change),
-                cmocka_unit_test(wrong_arguments),
         };
 
         return cmocka_run_group_tests(tests, start, stop);

@@ -234,6 +234,9 @@ static void test_what_is_not_one_value_is_refused(void **state)
         assert_int_equal(busrt_unpack(NULL, 0, &result), 0);
         assert_int_equal(result.data.type, MSGPACK_OBJECT_NIL);
         msgpack_unpacked_destroy(&result);
+        assert_int_equal(busrt_frame_unpack(NULL, &result), 0);
+        assert_int_equal(result.data.type, MSGPACK_OBJECT_NIL);
+        msgpack_unpacked_destroy(&result);
         for (size_t len = 1; len < sizeof(whole) - 1; len++) {
                 char *part = malloc(len);
 
