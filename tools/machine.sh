@@ -16,8 +16,8 @@ PACKAGES_INTEROP=('nodejs?node' 'npm?npm')
 # What the whole test run wants besides: a second compiler with its sanitizers, the checkers of the lint suite (with
 # them it also looks at layout and scripts), and a small system of its own to boot.
 PACKAGES_TEST=(git clang clang-format shellcheck 'libclang-rt-14-dev|libclang-rt-dev' mmdebstrap systemd-container
-               iproute2 procps valgrind binutils bpftrace dbus-daemon python3-prometheus-client
-               libglib2.0-dev libuv1-dev)
+               iproute2 procps valgrind binutils bpftrace dbus-daemon python3-prometheus-client python3-cffi
+               libglib2.0-dev libuv1-dev abigail-tools dpkg-dev)
 # To build and to check the Debian packages.
 PACKAGES_DEBIAN=(build-essential debhelper fakeroot lintian)
 
