@@ -128,6 +128,13 @@ class Headers(TestCase):
             for name in re.findall(r'^[ \t]*#[ \t]*define[ \t]+(\w+)', read(header), re.M):
                 self.assertRegex(name, '^BUSRT_')
 
+    def test_pages_name_what_is_there(self):
+        there = set(re.findall(r'\w+', ''.join(map(read, headers()))))
+        for page in 'from-rust.md', 'python.md':
+            named = set(re.findall(r'\b(?:busrt|BUSRT)_\w*[A-Za-z0-9]\b(?!_)', read(os.path.join(SOURCE, 'docs', page))))
+            self.assertGreater(len(named), 20)
+            self.assertEqual(named - there, set(), page)
+
     def test_the_examples_of_the_manual_compile(self):
         pages = glob.glob(os.path.join(SOURCE, 'docs', 'man', '*.3.scd'))
         examples = {os.path.basename(page): text for page in pages for text in

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Promise: what docs/from-rust.md shows in C does what it says there. The page's code is included
+ * as it stands, all of it: a function that no test calls does not compile.
+ */
+#include <fcntl.h>
+
+#include "client-bed.h"
+#include "real-broker.h"
+
+#include "from-rust.h"
+
+static struct real_broker *broker;
+
+static busrt_client *peer(const char *name)
+{
+        busrt_client *c = NULL;
+
+        assert_int_equal(connect_as(name, real_broker_path(broker), &c), 0);
+        assert_int_equal(busrt_client_set_timeout(c, DEADLINE), 0);
+        return c;
+}
+
+static void assert_next(busrt_client *c, const char *text)
+{
+        _cleanup_frame_ busrt_frame *frame = NULL;
+        const void *payload;
+        size_t len;
+
+        assert_int_equal(busrt_client_read(c, DEADLINE, &frame), 0);
+        payload = busrt_frame_get_payload(frame, &len);
+        assert_int_equal(len, strlen(text));
+        assert_memory_equal(payload, text, len);
+}
+
+static void publish(busrt_client *c, const char *topic, const char *text)
+{
+        struct iovec iov = {(void *)text, strlen(text)};
+
+        assert_int_equal(busrt_client_publish(c, topic, &iov, 1, BUSRT_QOS_PROCESSED, NULL), 0);
+}
+
+/* --- What the page prints, in a thread --- */
+
+struct printer {
+        int (*function)(busrt_client *, FILE *);
+        busrt_client *client;
+        FILE *out;
+        int fd, result;
+        pthread_t thread;
+};
+
+static void *print(void *userdata)
+{
+        struct printer *p = userdata;
+
+        p->result = p->function(p->client, p->out);
+        return NULL;
+}
+
+static void printer_start(struct printer *p, busrt_client *c,
+                          int (*function)(busrt_client *, FILE *))
+{
+        int fds[2];
+
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        *p = (struct printer){.function = function, .client = c, .fd = fds[0]};
+        p->out = fdopen(fds[1], "w");
+        assert_non_null(p->out);
+        assert_int_equal(setvbuf(p->out, NULL, _IONBF, 0), 0);
+        assert_int_equal(pthread_create(&p->thread, NULL, print, p), 0);
+}
+
+static void assert_printed(struct printer *p, const char *text)
+{
+        char got[256] = {0};
+        size_t len = 0;
+
+        while (len < strlen(text)) {
+                struct pollfd fd = {.fd = p->fd, .events = POLLIN};
+                ssize_t n;
+
+                assert_int_equal(poll(&fd, 1, DEADLINE / MSEC), 1);
+                n = read(p->fd, got + len, strlen(text) - len);
+                assert_true(n > 0);
+                len += (size_t)n;
+        }
+        assert_string_equal(got, text);
+}
+
+/* What the function returned when its client was disconnected. */
+static int printer_stop(struct printer *p)
+{
+        assert_int_equal(busrt_client_disconnect(p->client), 0);
+        assert_int_equal(pthread_join(p->thread, NULL), 0);
+        fclose(p->out);
+        close(p->fd);
+        return p->result;
+}
+
+/* --- Connecting, sending, receiving --- */
+
+static void connecting(void **state)
+{
+        _cleanup_client_ busrt_client *c = NULL, *second = NULL, *third = NULL, *none = NULL;
+        const char *path = real_broker_path(broker);
+
+        assert_int_equal(connect_as("me", path, &c), 0);
+        assert_int_equal(connect_as("me", path, &none), -EBUSY);
+        assert_int_equal(connect_as("", path, &none), -EINVAL);
+        assert_int_equal(connect_as("you", "ws://127.0.0.1:1", &none), -EPROTONOSUPPORT);
+        assert_null(none);
+        assert_int_equal(connect_second(c, path, &second), 0);
+        assert_int_equal(strncmp(busrt_client_get_name(second), "me%%", 4), 0);
+        assert_int_equal(connect_second(second, path, &third), 0);
+        assert_int_equal(connect_second(NULL, path, &none), -EINVAL);
+        assert_null(none);
+}
+
+static void sending(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("me"), *plc1 = NULL, *plc2 = NULL;
+
+        assert_int_equal(start(c), -EHOSTUNREACH);
+        plc1 = peer("plc.1");
+        assert_int_equal(start(c), 0);
+        assert_int_equal(stop_both(c), -EHOSTUNREACH);
+        plc2 = peer("plc.2");
+        assert_int_equal(stop_both(c), 0);
+        assert_int_equal(send_parts(c, "head", 4, "body", 4), 0);
+        assert_next(plc1, "prepare");
+        assert_next(plc1, "start");
+        assert_next(plc1, "stop");
+        assert_next(plc1, "stop");
+        assert_next(plc1, "headbody");
+        assert_next(plc2, "stop");
+}
+
+static void prints_frames(int (*function)(busrt_client *, FILE *), int result)
+{
+        _cleanup_client_ busrt_client *c = peer("listener"), *me = peer("me"), *second = NULL;
+        struct printer p;
+
+        assert_int_equal(connect_second(me, real_broker_path(broker), &second), 0);
+        assert_int_equal(
+                busrt_client_subscribe(c, &(const char *){"news"}, 1, BUSRT_QOS_PROCESSED, NULL),
+                0);
+        printer_start(&p, c, function);
+        assert_int_equal(busrt_client_send(me, "listener", IOV("hello"), BUSRT_QOS_PROCESSED, NULL),
+                         0);
+        publish(second, "news", "new");
+        assert_printed(&p, "me -: hello\nme news: new\n");
+        assert_int_equal(printer_stop(&p), result);
+}
+
+static void receiving(void **state)
+{
+        prints_frames(print_frames, -ECONNRESET);
+        prints_frames(print_frames_as_they_come, -ESHUTDOWN);
+}
+
+static void topics(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("listener"), *me = peer("me");
+
+        assert_int_equal(choose_topics(c), 0);
+        publish(me, "sensors/roof/raw", "not this");
+        publish(me, "sensors/roof/wind", "one");
+        publish(me, "other", "not this");
+        publish(me, "alarms/fire", "two");
+        assert_next(c, "one");
+        assert_next(c, "two");
+}
+
+static void topics_by_handlers(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("listener"), *me = peer("me");
+        struct printer p;
+
+        printer_start(&p, c, print_sensors);
+        /* subscribed when it answers, since the frame handler is set before */
+        assert_int_equal(busrt_client_send(me, "listener", IOV("x"), BUSRT_QOS_PROCESSED, NULL), 0);
+        assert_printed(&p, "something else from me\n");
+        publish(me, "sensors/roof/wind", "5");
+        assert_printed(&p, "roof/wind: 5\n");
+        assert_int_equal(printer_stop(&p), -ESHUTDOWN);
+}
+
+/* --- Calls --- */
+
+static int method_sum(busrt_client *client, busrt_request *request, void *userdata)
+{
+        busrt_params result = BUSRT_PARAMS_INIT;
+        const struct iovec *iov;
+        msgpack_unpacked params;
+        int64_t a, b;
+        size_t len;
+        const void *data = busrt_request_get_params(request, &len);
+        int r = busrt_unpack(data, len, &params);
+
+        if (r < 0)
+                return r;
+        r = busrt_map_get_int(&params.data, "a", &a);
+        if (r >= 0)
+                r = busrt_map_get_int(&params.data, "b", &b);
+        msgpack_unpacked_destroy(&params);
+        if (r < 0 || a > 1000)
+                return BUSRT_RPC_INVALID_PARAMS;
+        busrt_params_add_int(&result, "sum", a + b);
+        r = busrt_params_get(&result, &iov);
+        if (r >= 0)
+                r = busrt_request_reply(request, iov, (size_t)r);
+        busrt_params_done(&result);
+        return r;
+}
+
+static void calling(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("me"), *server = NULL;
+        const busrt_method method = {"add", method_sum, NULL, 0};
+        pthread_t thread;
+        int64_t sum = 7;
+
+        assert_int_equal(add(c, 1, 2, &sum), -EHOSTUNREACH);
+        assert_int_equal(sum, 7);
+        server = peer("calculator");
+        assert_int_equal(busrt_client_add_methods(server, &method, 1), 0);
+        assert_int_equal(run_in_a_thread(server, &thread), 0);
+        assert_int_equal(add(c, 40, 2, &sum), 0);
+        assert_int_equal(sum, 42);
+        assert_int_equal(add(c, 2000, 2, &sum), -EREMOTEIO);
+        assert_int_equal(busrt_client_disconnect(server), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void calling_two(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("me"), *plc1 = peer("plc.1"), *plc2 = NULL;
+        struct answers answers = {0};
+        pthread_t thread1, thread2;
+
+        assert_int_equal(busrt_client_add_info(plc1, NULL, NULL, NULL), 0);
+        assert_int_equal(run_in_a_thread(plc1, &thread1), 0);
+        assert_int_equal(ask_both(c, &answers), 0);
+        assert_int_equal(answers.failed, 1); /* plc.2 is not there */
+        plc2 = peer("plc.2");
+        assert_int_equal(busrt_client_add_info(plc2, NULL, NULL, NULL), 0);
+        assert_int_equal(run_in_a_thread(plc2, &thread2), 0);
+        assert_int_equal(ask_both(c, &answers), 0);
+        assert_int_equal(answers.failed, 1);
+        assert_int_equal(answers.expected, 0);
+        assert_int_equal(busrt_client_disconnect(c), 0);
+        assert_int_equal(ask_both(c, &answers), -ENOTCONN);
+        assert_int_equal(busrt_client_disconnect(plc1), 0);
+        assert_int_equal(busrt_client_disconnect(plc2), 0);
+        assert_int_equal(pthread_join(thread1, NULL), 0);
+        assert_int_equal(pthread_join(thread2, NULL), 0);
+}
+
+static struct counter counter;
+
+static int serve_counter(busrt_client *client, FILE *out)
+{
+        counter = (struct counter){.out = out};
+        return serve(client, &counter);
+}
+
+/* What a call of the server gave: 0, or the code of an error. */
+static int call_code(busrt_client *c, const char *method, const void *params, size_t len,
+                     const char *result)
+{
+        busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
+        _cleanup_frame_ busrt_frame *reply = NULL;
+        struct iovec iov = {(void *)params, len};
+        int r = busrt_client_call(c, "server", method, &iov, 1, 0, DEADLINE, &error, &reply);
+        int code = error.code;
+        const void *payload = busrt_frame_get_payload(reply, &len);
+
+        busrt_rpc_error_done(&error);
+        if (r < 0) {
+                assert_int_equal(r, -EREMOTEIO);
+                return code;
+        }
+        assert_int_equal(len, strlen(result));
+        assert_memory_equal(payload, result, len);
+        return 0;
+}
+
+static void serving(void **state)
+{
+        _cleanup_client_ busrt_client *server = NULL, *c = peer("me");
+        const busrt_method slow = {"slow", method_slow, NULL, 0};
+        const char value[] = "\x81\xa5value\x05";
+        struct printer p;
+
+        assert_int_equal(busrt_client_new("server", &server), 0);
+        assert_int_equal(busrt_client_add_methods(server, &slow, 1), 0);
+        assert_int_equal(busrt_client_connect(server, real_broker_path(broker)), 0);
+        printer_start(&p, server, serve_counter);
+        assert_int_equal(call_code(c, "slow", "", 0, "done"), 0);
+        assert_int_equal(call_code(c, "add", value, sizeof(value) - 1, ""), 0);
+        assert_int_equal(call_code(c, "add", value, sizeof(value) - 1, ""), 0);
+        assert_int_equal(call_code(c, "add", "\xc1", 1, ""), BUSRT_RPC_PARSE);
+        assert_int_equal(call_code(c, "add", "\x80", 1, ""), BUSRT_RPC_INVALID_PARAMS);
+        assert_int_equal(call_code(c, "none", "", 0, ""), BUSRT_RPC_METHOD_NOT_FOUND);
+        {
+                _cleanup_frame_ busrt_frame *reply = NULL;
+                msgpack_unpacked result;
+                uint64_t total = 0;
+
+                assert_int_equal(
+                        busrt_client_call(c, "server", "get", NULL, 0, 0, DEADLINE, NULL, &reply),
+                        0);
+                assert_int_equal(busrt_frame_unpack(reply, &result), 0);
+                assert_int_equal(busrt_map_get_uint(&result.data, "value", &total), 0);
+                msgpack_unpacked_destroy(&result);
+                assert_int_equal(total, 10);
+        }
+        assert_int_equal(busrt_client_notify(c, "server", IOV("news"), BUSRT_QOS_PROCESSED, NULL),
+                         0);
+        assert_printed(&p, "me says 4 bytes\n");
+        assert_int_equal(printer_stop(&p), -ESHUTDOWN);
+}
+
+/* --- Loops, coming back --- */
+
+static void disconnect_by_message(busrt_client *client, busrt_frame *frame, void *userdata)
+{
+        assert_int_equal(busrt_client_disconnect(client), 0);
+}
+
+static void a_loop_by_poll(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("looping"), *me = peer("me");
+
+        assert_int_equal(busrt_client_set_frame_handler(c, disconnect_by_message, NULL), 0);
+        assert_int_equal(busrt_client_send(me, "looping", IOV("x"), BUSRT_QOS_PROCESSED, NULL), 0);
+        assert_int_equal(poll_until_closed(c), -ESHUTDOWN);
+}
+
+static void a_loop_of_sd_event(void **state)
+{
+        _cleanup_client_ busrt_client *c = peer("looping"), *me = peer("me");
+        sd_event_source *source = NULL;
+        sd_event *event;
+
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(attach(c, event, &source), 0);
+        assert_int_equal(busrt_client_set_frame_handler(c, disconnect_by_message, NULL), 0);
+        assert_int_equal(busrt_client_send(me, "looping", IOV("x"), BUSRT_QOS_PROCESSED, NULL), 0);
+        while (busrt_client_get_state(c) == BUSRT_STATE_CONNECTED)
+                assert_true(sd_event_run(event, DEADLINE) > 0);
+        assert_null(busrt_client_detach_event(source));
+        sd_event_unref(event);
+}
+
+static void coming_back(void **state)
+{
+        _cleanup_client_ busrt_client *c = NULL;
+        _cleanup_op_ busrt_op *op = NULL;
+
+        real_broker_kill(broker);
+        assert_int_equal(busrt_client_new("me", &c), 0);
+        assert_int_equal(busrt_client_set_reconnect_pause(c, MSEC, 10 * MSEC), 0);
+        assert_int_equal(stay(c, real_broker_path(broker)), 0);
+        assert_int_equal(busrt_client_send(c, "me", IOV("kept"), BUSRT_QOS_PROCESSED, &op), 0);
+        for (int i = 0; i < 2; i++) {
+                real_broker_start_again(broker);
+                assert_int_equal(busrt_client_wait_connected(c, DEADLINE), 0);
+                if (i == 0) {
+                        assert_int_equal(busrt_op_wait(op, DEADLINE), 0);
+                        assert_next(c, "kept");
+                        assert_int_equal(choose_topics(c), 0);
+                        real_broker_kill(broker);
+                        while (busrt_client_get_state(c) == BUSRT_STATE_CONNECTED)
+                                assert_true(busrt_client_process(c) >= 0);
+                }
+        }
+        publish(c, "alarms/fire", "heard again");
+        assert_next(c, "heard again");
+}
+
+static int start_broker(void **state)
+{
+        broker = real_broker_start();
+        return 0;
+}
+
+static int stop_broker(void **state)
+{
+        broker = real_broker_stop(broker);
+        return 0;
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(connecting),         cmocka_unit_test(sending),
+                cmocka_unit_test(receiving),          cmocka_unit_test(topics),
+                cmocka_unit_test(topics_by_handlers), cmocka_unit_test(calling),
+                cmocka_unit_test(calling_two),        cmocka_unit_test(serving),
+                cmocka_unit_test(a_loop_by_poll),     cmocka_unit_test(a_loop_of_sd_event),
+                cmocka_unit_test(coming_back),
+        };
+
+        return cmocka_run_group_tests(tests, start_broker, stop_broker);
+}
