@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "basic/clock.h"
 #include "basic/macro.h"
@@ -56,34 +55,6 @@ static void listener_adopt(struct listener *l, int fd)
                 listener_refuse(l, &peer, r);
                 close_fd(fd);
         }
-}
-
-/* Errors that belong to the connection that was to be accepted, not to the listener: accept(2). */
-static bool is_transient(int error)
-{
-        switch (error) {
-        case EINTR:
-        case ECONNABORTED:
-        case EPROTO:
-        case ENETDOWN:
-        case ENOPROTOOPT:
-        case EHOSTDOWN:
-        case ENONET:
-        case EHOSTUNREACH:
-        case EOPNOTSUPP:
-        case ENETUNREACH:
-        case EPERM:
-                return true;
-        default:
-                return false;
-        }
-}
-
-/* Not this connection, but all that could come is lost: somebody who shares the socket has shut it
- * down, say. */
-static bool is_final(int error)
-{
-        return error == EINVAL || error == EBADF || error == ENOTSOCK;
 }
 
 static void listener_fail(struct listener *l, int error)
@@ -142,12 +113,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 /* There is nothing to accept. Of a UNIX socket that was shut down, only the event says so. */
 static void listener_trouble(struct listener *l, int error, uint32_t revents)
 {
-        if (error == EAGAIN && (revents & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
+        if (error == -EAGAIN && (revents & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
                 listener_fail(l, -EINVAL);
-        else if (is_final(error))
-                listener_fail(l, -error);
-        else if (error != EAGAIN)
-                listener_pause(l, -error);
+        else if (transport_accept_is_over(error))
+                listener_fail(l, error);
+        else if (error != -EAGAIN)
+                listener_pause(l, error);
 }
 
 static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, void *userdata)
@@ -155,14 +126,13 @@ static int on_io(sd_event_source *source, int listening_fd, uint32_t revents, vo
         struct listener *l = userdata;
 
         for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-                int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int fd = transport_accept(l->fd);
 
-                if (fd >= 0)
-                        listener_adopt(l, fd);
-                else if (!is_transient(errno)) {
-                        listener_trouble(l, errno, revents);
+                if (fd < 0) {
+                        listener_trouble(l, fd, revents);
                         break;
                 }
+                listener_adopt(l, fd);
         }
         return 0;
 }

@@ -109,6 +109,7 @@ static const char *kind_word(enum transport_kind kind)
         case TRANSPORT_FIFO:
                 return "FIFO";
         case TRANSPORT_INTERNAL:
+        case TRANSPORT_MEMORY:
                 break;
         }
         return "internal";

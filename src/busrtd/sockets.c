@@ -221,6 +221,7 @@ static int open_address(const struct transport_address *address, const char **re
         case TRANSPORT_FIFO:
                 return transport_open_fifo(address->text, ret_error);
         case TRANSPORT_INTERNAL:
+        case TRANSPORT_MEMORY:
                 break;
         }
         *ret_error = NULL;

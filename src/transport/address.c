@@ -10,10 +10,9 @@
 const char *transport_kind_name(enum transport_kind kind)
 {
         static const char *const names[] = {
-                [TRANSPORT_INTERNAL] = "internal",
-                [TRANSPORT_UNIX] = "local_ipc",
-                [TRANSPORT_TCP] = "tcp",
-                [TRANSPORT_FIFO] = "fifo",
+                [TRANSPORT_INTERNAL] = "internal", [TRANSPORT_UNIX] = "local_ipc",
+                [TRANSPORT_TCP] = "tcp",           [TRANSPORT_FIFO] = "fifo",
+                [TRANSPORT_MEMORY] = "internal",
         };
 
         return (size_t)kind < ARRAY_SIZE(names) ? names[kind] : "unknown";

@@ -226,3 +226,40 @@ int transport_open_fifo(const char *path, const char **ret_error)
                 return fail(-EEXIST, "something that is not a FIFO is there", ret_error);
         return TAKE_FD(fd);
 }
+
+/* Errors that belong to the connection that was to be accepted, not to the listener: accept(2). */
+static bool is_transient(int error)
+{
+        switch (error) {
+        case EINTR:
+        case ECONNABORTED:
+        case EPROTO:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+        case EPERM:
+                return true;
+        default:
+                return false;
+        }
+}
+
+int transport_accept(int fd)
+{
+        int r;
+
+        do
+                r = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        while (r < 0 && is_transient(errno));
+        return r < 0 ? -errno : r;
+}
+
+/* Somebody who shares the socket has shut it down, say. */
+bool transport_accept_is_over(int error)
+{
+        return error == -EINVAL || error == -EBADF || error == -ENOTSOCK;
+}

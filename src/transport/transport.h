@@ -16,7 +16,8 @@ enum transport_kind {
         TRANSPORT_INTERNAL, /* no socket: a client inside the broker */
         TRANSPORT_UNIX,
         TRANSPORT_TCP,
-        TRANSPORT_FIFO, /* a listener only */
+        TRANSPORT_FIFO,   /* a listener only */
+        TRANSPORT_MEMORY, /* a client in the broker's process */
 };
 
 /* The reference's word for it in client.list: "internal", "local_ipc", "tcp". */
@@ -42,6 +43,12 @@ int transport_listen_tcp(const char *address, const char **ret_error);
  * gone. A stale one is replaced (-EADDRINUSE: somebody reads from it). -EEXIST: something else is
  * there. */
 int transport_open_fifo(const char *path, const char **ret_error);
+
+/* The next connection: a non-blocking, close-on-exec fd, or -errno: -EAGAIN there is none, -EINVAL,
+ * -EBADF and -ENOTSOCK that the listener is over, all else that there can be none now. What is
+ * wrong with one connection only is passed over. */
+int transport_accept(int fd);
+bool transport_accept_is_over(int error);
 
 /* Where an address leads: sockets' names to be tried in order. */
 struct transport_target {
