@@ -14,6 +14,8 @@ static inline int mutex_init(pthread_mutex_t *mutex, bool inherit)
 
         if (r != 0)
                 return -r;
+        /* Whoever finds it taken looks on for a moment: a sleep costs more than most waits last. */
+        (void)pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
         if (inherit)
                 r = pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
         if (r == 0)

@@ -70,8 +70,8 @@ static void broker_message(struct engine *e, const char *target, size_t target_l
         outgoing_done(&f);
 }
 
-void broker_send(struct engine *e, enum engine_send_kind kind, const char *target,
-                 size_t target_len, const uint8_t *payload, size_t payload_len)
+void engine_send_now(struct engine *e, enum engine_send_kind kind, const char *target,
+                     size_t target_len, const void *payload, size_t payload_len)
 {
         struct outgoing f;
 

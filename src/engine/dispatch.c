@@ -90,7 +90,8 @@ static enum dispatch_result dispatch_topics(struct session *s, const struct wire
                 result = topic_handle(s, request->op, topic, topic_len);
                 if (result != WIRE_OK && list->result != WIRE_ACCESS)
                         list->result = result;
-                if ((s->worker->budget -= WORKER_FRAME_COST) <= 0 && list->at <= len)
+                pass_spend(s->engine, WORKER_FRAME_COST);
+                if (s->engine->current->budget <= 0 && list->at <= len)
                         return DISPATCH_WAIT;
         }
         list->at = 0;
@@ -325,7 +326,7 @@ static bool publish_again(struct session *s, const struct wire_request *request,
 enum dispatch_result dispatch_frame(struct session *s, const struct wire_request *request,
                                     uint8_t *p, size_t len, struct buffer *body)
 {
-        s->worker->budget -= WORKER_FRAME_COST;
+        pass_spend(s->engine, WORKER_FRAME_COST);
         /* An acknowledgement needs room in the sender's own queue: without it the frame waits. */
         if ((request->qos & WIRE_QOS_PROCESSED) && !pace_own_room(s))
                 return DISPATCH_WAIT;

@@ -33,6 +33,7 @@ int engine_new(const struct engine_config *config, struct engine **ret)
                 return -ENOMEM;
         e->config = *config;
         e->real_time = config->real_time;
+        e->shared = config->n_workers > 1 || config->local_clients;
         access_rules_ref(e->config.access);
         e->events.fd = -1;
         e->started_at = clock_nsec(CLOCK_MONOTONIC);
@@ -76,6 +77,8 @@ static void engine_kill_all(struct engine *e)
                 }
                 registry_remove(&e->registry, s);
                 LIST_REMOVE(s, link);
+                if (s->local)
+                        local_ended(s->local);
                 session_free(s);
         }
 }
@@ -130,6 +133,7 @@ int engine_start(struct engine *engine)
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pthread_mutex_lock(&engine->lock);
+        engine->quiet = false;
         while (n < engine->n_workers && r == 0) {
                 r = pthread_create(&engine->workers[n].thread, NULL, worker_main,
                                    &engine->workers[n]);
@@ -197,7 +201,13 @@ int engine_fd(const struct engine *engine)
 
 int engine_timeout(struct engine *engine)
 {
-        return worker_timeout(&engine->workers[0], clock_nsec(CLOCK_MONOTONIC));
+        struct worker *w = &engine->workers[0];
+        int timeout;
+
+        worker_enter_bus(w);
+        timeout = worker_timeout(w, clock_nsec(CLOCK_MONOTONIC));
+        worker_leave_bus(w);
+        return timeout;
 }
 
 int engine_process(struct engine *engine)
@@ -207,6 +217,7 @@ int engine_process(struct engine *engine)
 
         worker_enter_bus(w);
         r = worker_pass(w, 0);
+        w->waits_until = NSEC_INFINITY; /* as far as others know: for the embedder's next look */
         worker_leave_bus(w);
         return r;
 }

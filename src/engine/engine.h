@@ -69,6 +69,7 @@ struct engine_config {
         uid_t exempt[ENGINE_EXEMPT_MAX];
         size_t n_exempt;
 
+        bool local_clients; /* at the start only: there may be clients in this process */
         /* At the start only: what workers need for messages is taken and touched before the first
          * one comes and not given back, and their locks inherit priority. */
         bool real_time;
@@ -225,7 +226,40 @@ struct engine_service {
 /* Before engine_start() or the first engine_process(). */
 void engine_set_service(struct engine *engine, const struct engine_service *service);
 
+/* --- A guard: in the place of access rules, a function --- */
+
+enum engine_action {
+        ENGINE_ACTION_REGISTER,
+        ENGINE_ACTION_SEND,
+        ENGINE_ACTION_PUBLISH,
+        ENGINE_ACTION_BROADCAST,
+        ENGINE_ACTION_SUBSCRIBE,
+};
+
+struct engine_question {
+        enum engine_action action;
+        const struct transport_peer *peer;
+        const char *name;   /* of who asks; NUL-terminated */
+        const char *target; /* NULL: none */
+        size_t target_len;
+};
+
+/* Called with the bus in hand. True: allowed, which may be remembered for that client. */
+typedef bool (*engine_guard_fn)(const struct engine_question *question, void *userdata);
+/* Before engine_start() or the first engine_process(). Access rules are not asked then. */
+void engine_set_guard(struct engine *engine, engine_guard_fn guard, void *userdata);
+
 /* --- From a service --- */
+
+/* The guard's answers have changed: everyone is asked for anew. */
+void engine_renew_guard(struct engine *engine);
+/* Ends a session by its id: what waits for it goes out first. -ENOENT. */
+int engine_end(struct engine *engine, uint64_t id);
+/* As engine_configure(), at once; config's reference of the rules is the engine's from then on. */
+void engine_configure_now(struct engine *engine, const struct engine_config *config);
+/* As engine_send(), at once. */
+void engine_send_now(struct engine *engine, enum engine_send_kind kind, const char *target,
+                     size_t target_len, const void *payload, size_t payload_len);
 
 /* Queues a message from `.broker`, its payload in two parts, head first. Never fails the caller: a
  * session that cannot be given memory is ended. */
@@ -291,6 +325,33 @@ int engine_foreach_account(struct engine *engine,
                            void *userdata);
 /* All counters to zero, the engine's and every client's, and high-water marks to what is now. */
 void engine_reset_counters(struct engine *engine);
+
+/* --- Clients in this process --- */
+
+/* One client's end of its session, as a stream of the protocol's bytes: the same handshake, the
+ * same frames. Only where engine_config.local_clients says so. One thread may write while another
+ * reads. Nothing here waits, and no client's thread waits for a worker; what is sent is routed on
+ * the caller's thread. */
+struct engine_local;
+
+/* listener: as for engine_adopt(). Its peer is this process. Also -EDQUOT, -EUSERS, -EBUSY;
+ * -ESHUTDOWN: the engine is being stopped. */
+int engine_local_new(struct engine *engine, const char *listener, struct engine_local **ret);
+/* Ends the session. Before engine_free(). Returns NULL. */
+struct engine_local *engine_local_free(struct engine_local *local);
+/* Readable when a write or a read that gave -EAGAIN is worth another try. Its own until freed. */
+int engine_local_fd(const struct engine_local *local);
+/* Whole frames, one behind the other, or one frame in pieces. How many of the bytes were handled;
+ * what follows is written again. -EAGAIN: not now; -EPIPE: the session has ended; -EINVAL: the
+ * last frame is not whole. */
+ssize_t engine_local_write(struct engine_local *local, const struct iovec *iov, size_t n);
+/* > 0 bytes, 0: the session has ended, or -EAGAIN: not now. */
+ssize_t engine_local_read(struct engine_local *local, void *to, size_t size);
+
+/* Runs fn on this thread with the bus in hand; it may use what is under "From a service". Where
+ * local_clients was set, from any thread but from no callback of the engine's. */
+void engine_visit(struct engine *engine, void (*fn)(struct engine *engine, void *userdata),
+                  void *userdata);
 
 /* --- Looking in --- */
 

@@ -17,7 +17,7 @@
 static bool input_wanted(const struct session *s)
 {
         return s->state <= SESSION_LIVE && !session_is_paused(s) && !s->claiming &&
-               s->worker->budget > 0;
+               s->engine->current->budget > 0;
 }
 
 /* Runs an operation that takes memory until it succeeds, ending the largest holders one after the
@@ -134,7 +134,7 @@ static size_t input_frame(struct session *s, uint8_t *p, size_t len)
                 return 0;
         wire_request_decode(p, &request);
         if (wire_request_is_ping(&request)) {
-                s->worker->budget--;
+                pass_spend(s->engine, 1);
                 input_frame_done(s);
                 return WIRE_REQUEST_HEADER_SIZE;
         }
@@ -156,8 +156,7 @@ static size_t input_frame(struct session *s, uint8_t *p, size_t len)
         return size;
 }
 
-/* Handles what it may of these bytes, which follow directly on what was handled before. */
-static size_t input_consume(struct session *s, uint8_t *p, size_t len)
+size_t session_consume(struct session *s, uint8_t *p, size_t len)
 {
         size_t at = 0, n;
 
@@ -207,8 +206,8 @@ static void input_resume(struct session *s)
         if (!in->pending)
                 return;
         pending = buffer_ref(in->pending);
-        in->pending_at +=
-                input_consume(s, pending->data + in->pending_at, in->pending_end - in->pending_at);
+        in->pending_at += session_consume(s, pending->data + in->pending_at,
+                                          in->pending_end - in->pending_at);
         buffer_unref(&s->engine->pool, pending);
         if (in->pending && in->pending_at == in->pending_end)
                 in->pending = buffer_unref(&s->engine->pool, in->pending);
@@ -310,7 +309,7 @@ static void input_read(struct session *s)
         if (direct && !assembly_reserve(s, s->input.body_len))
                 return;
         rest = prefix + (size_t)n - MIN((size_t)n, direct);
-        used = input_consume(s, buffer, rest);
+        used = session_consume(s, buffer, rest);
         if (used < rest && s->state <= SESSION_LIVE)
                 input_keep(s, buffer + used, rest - used);
 }
@@ -339,4 +338,6 @@ void session_run(struct session *s)
         if (s->state <= SESSION_LIVE && !session_is_paused(s) && !s->claiming &&
             (s->readable || s->worker->budget <= 0))
                 worker_run_later(s);
+        if (s->local)
+                local_wake(s->local);
 }

@@ -144,7 +144,7 @@ int engine_inspect(struct engine *engine, void (*fn)(struct engine *engine, void
 static void info_of(const struct session *s, struct engine_client_info *ret)
 {
         const struct transport_peer *peer = &s->peer;
-        bool is_user = s->kind == TRANSPORT_UNIX;
+        bool is_user = s->kind == TRANSPORT_UNIX || s->kind == TRANSPORT_MEMORY;
 
         *ret = (struct engine_client_info){
                 .id = s->id,

@@ -51,11 +51,14 @@ struct engine {
         uint64_t started_at;
         bool started;
         bool real_time; /* of the start */
+        bool shared;    /* more threads than one touch the bus: there is a lock */
         struct worker *workers;
         unsigned n_workers;
         struct requests requests;
         struct event_ring events;
         struct engine_service service;
+        engine_guard_fn guard; /* NULL: none */
+        void *guard_userdata;
         engine_tap_fn tap;
         void *tap_userdata;
         struct engine_counters counters; /* written by who has the bus, relaxed */
@@ -183,7 +186,7 @@ static inline bool permit_publication(struct session *s, const void **note, cons
                 return true;
         if (!permit_fan_out_by_rule(s, WIRE_OP_PUBLISH, topic, len))
                 return false;
-        if (note)
+        if (note && !s->engine->guard)
                 *note = s->rule;
         return true;
 }
@@ -243,8 +246,6 @@ void broker_announce(struct engine *e, const char *topic, const char *what, cons
                      size_t name_len);
 void broker_announce_slow(struct engine *e, const char *name, size_t name_len, bool struck,
                           uint64_t dropped);
-void broker_send(struct engine *e, enum engine_send_kind kind, const char *target,
-                 size_t target_len, const uint8_t *payload, size_t payload_len);
 
 /* event.c */
 int event_ring_init(struct event_ring *ring);
@@ -259,6 +260,15 @@ void event_push_denied(struct session *s, uint64_t n, const struct refusal *why)
 /* A refusal that the session outlives. */
 void event_push_refused(struct session *s, enum engine_cause cause, const char *detail);
 void event_flush(struct engine *e);
+
+/* local.c: the session's client in this process. Something has come for it, or there is room again,
+ * or its session has ended; that is no more afterwards. */
+void local_wake(struct engine_local *local);
+void local_ended(struct engine_local *local);
+/* The session ends, and what is queued for it can be taken still. */
+void local_stop(struct engine_local *local);
+/* Brings e->now up to date. */
+void engine_look_at_clock(struct engine *e);
 
 /* inspect.c: one visit, on the worker; not if the visitor has gone. */
 void inspection_run(struct inspection *i, struct engine *engine);

@@ -152,7 +152,7 @@ int engine_export(struct engine *engine, engine_export_fn fn, void *userdata)
         LIST_FOREACH (s, &engine->sessions, link) {
                 struct record_writer rec = {0};
 
-                if (s->state == SESSION_DEAD)
+                if (s->state == SESSION_DEAD || s->local) /* that no other process can have */
                         continue;
                 session_export(&rec, s);
                 r = rec.failed ? -ENOMEM : fn(rec.data, rec.len, s->fd, userdata);

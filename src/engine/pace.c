@@ -72,7 +72,10 @@ static void pause_end(struct session *s)
         s->frame_at = now;
         if (s->body_since)
                 s->body_since = now;
-        worker_run_later(s);
+        if (s->local && !session_has_input(s))
+                local_wake(s->local); /* which has kept what must wait */
+        else
+                worker_run_later(s);
 }
 
 uint64_t pace_total(const struct session *s)
@@ -220,6 +223,8 @@ static bool pace_is_full(struct session *to)
 {
         if (likely(!to->queue_full))
                 return false;
+        if (to->engine->shared)
+                engine_look_at_clock(to->engine);
         if (!to->write_blocked)
                 session_write_now(to);
         return to->queue_full && to->state == SESSION_LIVE;

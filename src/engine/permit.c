@@ -132,16 +132,27 @@ static void permit_note(struct session *s, uint8_t op, const char *text, size_t 
         memcpy(permit->text, text, len);
 }
 
-/* --- Who may have a name --- */
+/* --- A guard in the place of rules --- */
 
-static bool is_tcp(const struct session *s)
+/* The rule of everyone whom it guards: there is something to be asked. */
+static const struct access_rule *const guarded = (const void *)&guarded;
+
+static struct verdict guard_verdict(const struct session *s, enum engine_action action,
+                                    const char *target, size_t len)
 {
-        return s->kind == TRANSPORT_TCP;
+        const struct engine *e = s->engine;
+        struct engine_question question = {action, &s->peer, s->name, target, len};
+
+        if (e->guard(&question, e->guard_userdata))
+                return (struct verdict){.allow = true};
+        return (struct verdict){.code = WIRE_ACCESS, .reason = "the program does not allow it"};
 }
+
+/* --- Who may have a name --- */
 
 static enum identity_kind peer_kind(const struct transport_peer *peer)
 {
-        if (peer->kind == TRANSPORT_UNIX)
+        if (peer->kind != TRANSPORT_TCP)
                 return IDENTITY_USER;
         return peer->family_bytes == 4 ? IDENTITY_IPV4 : IDENTITY_IPV6;
 }
@@ -155,6 +166,17 @@ static struct refusal refusal_of(const struct verdict *v)
                                 .line = v->line};
 }
 
+static bool permit_name_by_guard(struct session *s, struct refusal *ret)
+{
+        struct verdict v = guard_verdict(s, ENGINE_ACTION_REGISTER, NULL, 0);
+
+        if (v.allow)
+                s->rule = guarded;
+        else
+                *ret = refusal_of(&v);
+        return v.allow;
+}
+
 bool permit_name(struct session *s, struct refusal *ret)
 {
         const struct access_rules *rules = s->engine->config.access;
@@ -164,10 +186,13 @@ bool permit_name(struct session *s, struct refusal *ret)
         struct verdict v;
 
         permit_forget(s);
+        if (s->engine->guard)
+                return permit_name_by_guard(s, ret);
         if (likely(access_rules_n_sections(rules) == 0))
                 return true;
         memcpy(peer.address, s->peer.address, sizeof(peer.address));
-        if (!is_tcp(s) && transport_peer_groups(s->fd, &groups, &peer.n_groups) == -ENOMEM) {
+        if (s->kind == TRANSPORT_UNIX &&
+            transport_peer_groups(s->fd, &groups, &peer.n_groups) == -ENOMEM) {
                 *ret = (struct refusal){.code = WIRE_OTHER,
                                         .cause = ENGINE_CAUSE_NO_MEMORY,
                                         .reason = "no memory to ask for its groups"};
@@ -248,12 +273,14 @@ static struct verdict permit_pay(struct engine *e, struct verdict v)
 
 bool permit_message(struct session *s, const char *target, size_t len, const struct session *to)
 {
-        struct verdict v = permit_pay(s->engine, access_check_send(s->rule, target, len));
+        struct verdict v = s->engine->guard
+                                   ? guard_verdict(s, ENGINE_ACTION_SEND, target, len)
+                                   : permit_pay(s->engine, access_check_send(s->rule, target, len));
 
         if (!v.allow)
                 return permit_deny(s, &v, "send to", target, len);
         if (!to || !to->picky)
-                return true;
+                return true; /* nobody is who has a guard */
         v = permit_pay(s->engine, access_check_receive(to->rule, s->name, s->name_len));
         return v.allow ||
                permit_deny(s, &v, "send to, which does not take its frames,", target, len);
@@ -262,10 +289,15 @@ bool permit_message(struct session *s, const char *target, size_t len, const str
 static bool permit_fan_out_anew(struct session *s, uint8_t op, const char *text, size_t len)
 {
         bool is_broadcast = op == WIRE_OP_BROADCAST;
-        struct verdict v = is_broadcast ? access_check_broadcast(s->rule, text, len)
-                                        : access_check_publish(s->rule, text, len);
+        struct verdict v;
 
-        permit_pay(s->engine, v);
+        if (s->engine->guard)
+                v = guard_verdict(s, is_broadcast ? ENGINE_ACTION_BROADCAST : ENGINE_ACTION_PUBLISH,
+                                  text, len);
+        else if (is_broadcast)
+                v = permit_pay(s->engine, access_check_broadcast(s->rule, text, len));
+        else
+                v = permit_pay(s->engine, access_check_publish(s->rule, text, len));
         if (!v.allow)
                 return permit_deny(s, &v, is_broadcast ? "broadcast to" : "publish on", text, len);
         permit_note(s, op, text, len);
@@ -277,9 +309,15 @@ bool permit_fan_out_by_rule(struct session *s, uint8_t op, const char *text, siz
         return likely(permit_is_known(s, op, text, len)) || permit_fan_out_anew(s, op, text, len);
 }
 
+static struct verdict check_subscribe(const struct session *s, const char *mask, size_t len)
+{
+        return s->engine->guard ? guard_verdict(s, ENGINE_ACTION_SUBSCRIBE, mask, len)
+                                : access_check_subscribe(s->rule, mask, len);
+}
+
 bool permit_subscribe(struct session *s, const char *mask, size_t len)
 {
-        struct verdict v = permit_pay(s->engine, access_check_subscribe(s->rule, mask, len));
+        struct verdict v = permit_pay(s->engine, check_subscribe(s, mask, len));
 
         return v.allow || permit_deny(s, &v, "subscribe to", mask, len);
 }
@@ -303,7 +341,7 @@ struct dropping {
 static bool keep_subscription(const char *mask, size_t len, void *userdata)
 {
         struct dropping *d = userdata;
-        struct verdict v = access_check_subscribe(d->session->rule, mask, len);
+        struct verdict v = check_subscribe(d->session, mask, len);
 
         if (v.allow)
                 return true;
@@ -347,7 +385,7 @@ static void permit_renew_session(struct session *s)
                 return;
         if (!permit_name(s, &why))
                 session_drain_for(s, ENGINE_EVENT_GONE, &why);
-        else if (s->rule && !access_rules_subscribe_alike(before, s->rule))
+        else if (s->engine->guard || (s->rule && !access_rules_subscribe_alike(before, s->rule)))
                 permit_renew_subscriptions(s);
 }
 
@@ -359,4 +397,16 @@ void permit_renew(struct engine *engine)
         LIST_FOREACH (s, &engine->sessions, link)
                 permit_renew_session(s);
         engine->registry.version++; /* the last targets are forgotten */
+}
+
+void engine_set_guard(struct engine *engine, engine_guard_fn guard, void *userdata)
+{
+        engine->guard = guard;
+        engine->guard_userdata = userdata;
+}
+
+void engine_renew_guard(struct engine *engine)
+{
+        if (engine->guard)
+                permit_renew(engine);
 }

@@ -6,6 +6,7 @@
 #define CHUNK_FIRST 2000 /* a queue that holds little holds little memory */
 #define CHUNK_NEXT 32000
 #define BATCH_BYTES (1 << 20)
+#define PREFETCH_AHEAD 256 /* bytes: two or three small frames */
 
 void queue_init(struct queue *q)
 {
@@ -20,6 +21,14 @@ void queue_clear(struct queue *q, struct buffer_pool *pool)
         buffer_unref(pool, q->chunk);
         buffer_unref(pool, q->ring_buffer);
         queue_init(q);
+}
+
+void queue_move(struct queue *from, struct queue *to)
+{
+        *to = *from;
+        if (from->ring == from->first)
+                to->ring = to->first;
+        queue_init(from);
 }
 
 void queue_clear_rest(struct queue *q, struct buffer_pool *pool, struct account *account)
@@ -119,6 +128,9 @@ static uint8_t *queue_put_bytes(struct queue *q, struct buffer_pool *pool, struc
         if (unlikely(!last))
                 return NULL;
         room = q->chunk->data + q->chunk_used;
+        /* Another thread, on another CPU, may have read the chunk the last time. */
+        __builtin_prefetch(room + PREFETCH_AHEAD, 1);
+        __builtin_prefetch(room + PREFETCH_AHEAD + 64, 1);
         last->length += (uint32_t)size;
         last->n_frames += n_frames;
         q->chunk_used += size;

@@ -45,6 +45,9 @@ void queue_clear(struct queue *q, struct buffer_pool *pool);
  * account: as for buffer_forgive(). */
 void queue_clear_rest(struct queue *q, struct buffer_pool *pool, struct account *account);
 
+/* All of it, also what is gathered, into a queue that has nothing. */
+void queue_move(struct queue *from, struct queue *to);
+
 static inline bool queue_is_empty(const struct queue *q)
 {
         return q->n_bytes == 0;

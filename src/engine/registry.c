@@ -152,7 +152,7 @@ static int claim_from(struct session *s, struct session *holder, struct refusal 
 {
         if (holder->state != SESSION_LIVE)
                 return 0;
-        if (holder->kind != TRANSPORT_INTERNAL && transport_peer_hung_up(holder->fd)) {
+        if (holder->fd >= 0 && transport_peer_hung_up(holder->fd)) {
                 /* Its last bytes are read first: what they say was sent before. */
                 holder->hung_up = holder->readable = true;
                 worker_run_later(holder);

@@ -60,7 +60,10 @@ static void request_stop(struct engine *e, bool announce)
                 broker_announce(e, ".broker/warn", "shutdown", NULL, 0);
         LIST_FOREACH_SAFE (s, &e->sessions, link, next) {
                 s->announced = false;
-                session_drain(s, ENGINE_EVENT_GONE, NULL);
+                if (s->local)
+                        local_stop(s->local);
+                else
+                        session_drain(s, ENGINE_EVENT_GONE, NULL);
         }
         engine_wake_all(e);
 }
@@ -73,13 +76,13 @@ static void request_adopt(struct engine *e, struct session *s)
                 session_start(s);
 }
 
-static void request_configure(struct engine *e, const struct engine_config *config)
+void engine_configure_now(struct engine *e, const struct engine_config *config)
 {
         struct engine_config before = e->config;
         struct account_limits limits;
         struct session *s;
 
-        e->config = *config; /* with the request's reference of the rules */
+        e->config = *config; /* with the caller's reference of the rules */
         e->config.n_workers = before.n_workers;
         engine_config_limits(config, &limits);
         accounts_set_limits(e->accounts, &limits);
@@ -92,12 +95,14 @@ static void request_configure(struct engine *e, const struct engine_config *conf
 }
 
 /* `.broker` has no connection that could end. */
-static void request_disconnect(struct engine *e, uint64_t id)
+int engine_end(struct engine *engine, uint64_t id)
 {
-        struct session *s = registry_find_id(&e->registry, id);
+        struct session *s = registry_find_id(&engine->registry, id);
 
-        if (s && s->kind != TRANSPORT_INTERNAL)
-                session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
+        if (!s || s->kind == TRANSPORT_INTERNAL)
+                return -ENOENT;
+        session_drain(s, ENGINE_EVENT_GONE, "disconnected by the administrator");
+        return 0;
 }
 
 static void request_reply(struct engine *e, const struct request *r)
@@ -122,14 +127,14 @@ static void request_serve(struct engine *e, struct request *r)
                 request_adopt(e, r->session);
                 break;
         case REQUEST_DISCONNECT:
-                request_disconnect(e, r->id);
+                (void)engine_end(e, r->id);
                 break;
         case REQUEST_CONFIGURE:
-                request_configure(e, &r->config);
+                engine_configure_now(e, &r->config);
                 break;
         case REQUEST_SEND:
-                broker_send(e, r->kind, r->data, r->target_len, (uint8_t *)r->data + r->target_len,
-                            r->payload_len);
+                engine_send_now(e, r->kind, r->data, r->target_len, r->data + r->target_len,
+                                r->payload_len);
                 break;
         case REQUEST_REPLY:
                 request_reply(e, r);

@@ -37,7 +37,7 @@ static struct identity peer_identity(const struct transport_peer *peer)
 {
         if (peer->kind == TRANSPORT_INTERNAL)
                 return (struct identity){.kind = IDENTITY_BROKER};
-        if (peer->kind == TRANSPORT_UNIX)
+        if (peer->kind == TRANSPORT_UNIX || peer->kind == TRANSPORT_MEMORY)
                 return identity_of_user(peer->uid);
         return peer->family_bytes == 4 ? identity_of_ipv4(peer->address)
                                        : identity_of_ipv6(peer->address);
@@ -189,6 +189,8 @@ void session_drain_for(struct session *s, enum engine_event_type type, const str
         session_leave(s, SESSION_DRAINING);
         worker_arm(s, s->deadline);
         session_mark_unwritten(s);
+        if (s->local)
+                local_wake(s->local);
 }
 
 static void session_kill_for(struct session *s, enum engine_event_type type,
@@ -205,6 +207,8 @@ static void session_kill_for(struct session *s, enum engine_event_type type,
                 queue_clear_rest(&s->queue, &s->engine->pool, s->account);
         else
                 queue_clear(&s->queue, &s->engine->pool);
+        if (s->local)
+                local_wake(s->local);
 }
 
 void session_kill(struct session *s, enum engine_event_type type, const char *reason)
@@ -258,6 +262,8 @@ static uint64_t session_input_deadline(const struct session *s)
 
         if (session_is_paused(s))
                 return s->pace.deadline;
+        if (s->local)
+                return NSEC_INFINITY;
         return s->body_since ? s->body_since + timeout : s->frame_at + timeout + timeout / 4;
 }
 
@@ -267,8 +273,10 @@ uint64_t session_next_deadline(const struct session *s)
 
         if (s->state != SESSION_LIVE)
                 return s->deadline;
-        at = MIN(s->ping_at, session_input_deadline(s));
-        if (s->write_blocked)
+        at = session_input_deadline(s);
+        if (!s->local)
+                at = MIN(at, s->ping_at);
+        if (s->write_blocked && !s->local)
                 at = MIN(at, s->write_since + s->engine->config.timeout);
         if (s->slow_dropped)
                 at = MIN(at, s->slow_reported_at + NSEC_PER_SEC);
@@ -339,7 +347,7 @@ static void session_check_live(struct session *s)
 {
         struct engine *e = s->engine;
 
-        if (e->now >= s->ping_at)
+        if (e->now >= s->ping_at && !s->local)
                 session_ping(s);
         if (s->slow_dropped && e->now >= s->slow_reported_at + NSEC_PER_SEC) {
                 uint64_t n = s->slow_dropped;
@@ -375,7 +383,8 @@ void session_check_timers(struct session *s)
         else if (e->now >= s->deadline)
                 session_overtime(s, true, ENGINE_CAUSE_HANDSHAKE,
                                  "the handshake was not finished in time");
-        if (s->write_blocked && s->state != SESSION_DEAD && e->now >= s->write_since + timeout)
+        if (s->write_blocked && !s->local && s->state != SESSION_DEAD &&
+            e->now >= s->write_since + timeout)
                 session_overtime(s, true, ENGINE_CAUSE_BLOCKED,
                                  "accepted no byte for one timeout while frames waited");
         if (s->state != SESSION_DEAD)

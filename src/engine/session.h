@@ -25,6 +25,7 @@
 #include "wire/handshake.h"
 
 struct worker;
+struct engine_local;
 struct access_rule;
 
 /* Why something is refused, or ended: what the peer is told, and what is told of it. */
@@ -84,7 +85,8 @@ struct session {
         bool readable;      /* the socket may have bytes: read until it has not */
         bool hung_up;       /* the peer closed its side: read to the end */
         bool deaf;          /* it takes no byte any more: nothing is written */
-        bool write_blocked; /* the socket is full; EPOLLOUT is awaited */
+        bool write_blocked; /* the socket is full; EPOLLOUT is awaited. Of a client in this process:
+                               it will look by itself */
         bool queue_full;    /* until it is below half again */
         bool striking;      /* a drop policy is at work until there is room */
         bool registered;    /* in the tables */
@@ -107,6 +109,7 @@ struct session {
         struct queue queue;
 
         struct worker *worker;
+        struct engine_local *local; /* its client's end, in this process; NULL: it has a socket */
         struct input input;
         struct topic_list topic_list;
         struct last_target last_target;
@@ -176,6 +179,9 @@ void session_kill(struct session *s, enum engine_event_type type, const char *re
 
 /* Handles what was read before, reads on, handles that. */
 void session_run(struct session *s);
+/* Handles what it may of these bytes, which follow directly on what was handled before: how many
+ * that was. They may be written to. */
+size_t session_consume(struct session *s, uint8_t *p, size_t len);
 /* Gives back what was read and not handled. */
 void session_drop_input(struct session *s);
 /* Writes what is queued. The first leaves the bus meanwhile. */
@@ -215,10 +221,19 @@ void session_ack(struct session *s, const struct wire_request *request, enum wir
 /* Queues bytes that are no frames: the handshake's. */
 void session_put_raw(struct session *s, const void *bytes, size_t n);
 
-/* A system call of some worker uses what it holds. */
+/* A thread of its client in this process is at it, and has left the bus. */
+bool local_is_pinned(const struct engine_local *local);
+
+/* A system call of some worker uses what it holds, or such a thread. */
 static inline bool session_is_pinned(const struct session *s)
 {
-        return s->writing || s->reading;
+        return s->writing || s->reading || (s->local && local_is_pinned(s->local));
+}
+
+/* Something that it has sent is not handled yet. */
+static inline bool session_has_input(const struct session *s)
+{
+        return s->input.assembling || s->input.pending;
 }
 
 static inline bool session_is_paused(const struct session *s)

@@ -25,7 +25,8 @@ int worker_init(struct worker *w, struct engine *engine)
 {
         struct epoll_event ev = {.events = EPOLLIN};
 
-        *w = (struct worker){.engine = engine, .epoll_fd = -1, .wake_fd = -1};
+        *w = (struct worker){
+                .engine = engine, .epoll_fd = -1, .wake_fd = -1, .waits_until = NSEC_INFINITY};
         TAILQ_INIT(&w->run_queue);
         LIST_INIT(&w->unwritten);
         STAILQ_INIT(&w->graves);
@@ -52,13 +53,13 @@ void worker_done(struct worker *w)
 
 void worker_leave_bus(struct worker *w)
 {
-        if (w->engine->n_workers > 1)
+        if (w->engine->shared)
                 pthread_mutex_unlock(&w->engine->lock);
 }
 
 void worker_enter_bus(struct worker *w)
 {
-        if (w->engine->n_workers == 1)
+        if (!w->engine->shared)
                 return;
         pthread_mutex_lock(&w->engine->lock);
         w->engine->current = w;
@@ -98,7 +99,7 @@ void worker_watch(struct session *s)
 {
         struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = s};
 
-        if (epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev) < 0)
+        if (s->fd >= 0 && epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev) < 0)
                 session_kill(s, ENGINE_EVENT_GONE, strerrordesc_np(errno));
 }
 
@@ -216,12 +217,15 @@ static void worker_run_sessions(struct worker *w)
 /* Closing the socket would do where nobody has a copy of it; a child of the host's may. */
 static void worker_unwatch(struct session *s)
 {
-        (void)epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+        if (s->fd >= 0)
+                (void)epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
 }
 
 static void worker_bury(struct worker *w, struct session *s)
 {
         worker_unwatch(s);
+        if (s->local)
+                local_ended(s->local);
         LIST_REMOVE(s, link);
         w->n_sessions--;
         counter_sub(&w->engine->counters.sessions, 1);
@@ -286,16 +290,19 @@ void worker_settle(struct worker *w)
                 STAILQ_REMOVE_HEAD(&e->leavers, leave_link);
                 s->leaving = false;
                 unregister(s);
-                if (s->state == SESSION_DEAD) {
+                if (s->state != SESSION_DEAD)
+                        continue;
+                worker_nudge(s->worker, 0);
+                if (s->fd < 0 && !session_is_pinned(s))
+                        worker_bury(s->worker, s); /* no event ever named it */
+                else
                         STAILQ_INSERT_TAIL(&s->worker->graves, s, leave_link);
-                        worker_nudge(s->worker, 0);
-                }
         }
         worker_bury_dead(w);
 }
 
 /* Writing may end sessions, whose leaving may give others something to be written. */
-static void worker_finish_pass(struct worker *w)
+void worker_finish_pass(struct worker *w)
 {
         struct session *s;
 

@@ -11,12 +11,14 @@
  *
  * - a session that is being read or written is pinned: it may end, but what the system call uses
  *   stays until that is over;
- * - only its own worker frees a session, between two passes: so an event that waits there never
- *   names one that is gone;
+ * - only its own worker frees a session that has a socket, between two passes: so an event that
+ *   waits there never names one that is gone;
  * - only its own worker writes a session whose socket was full, so that no event of room is missed;
  * - what a system call has found may be old when it is told: others may have learnt more.
  *
- * With one worker there is no lock.
+ * Where clients live in this process (local.c), their threads come and go in the same way, as
+ * guests: each brings a struct worker of its own that waits for nothing and has no sessions. Only
+ * with one worker and no such clients there is no lock.
  */
 #pragma once
 
@@ -64,6 +66,9 @@ int worker_timeout(const struct worker *w, uint64_t now);
 /* Around a system call that may take long: other workers go on meanwhile. */
 void worker_leave_bus(struct worker *w);
 void worker_enter_bus(struct worker *w);
+
+/* What a pass has queued is written, who has ended leaves, and what happened is told. */
+void worker_finish_pass(struct worker *w);
 
 /* Makes it do a pass. */
 void worker_wake(struct worker *w);

@@ -139,6 +139,8 @@ static void session_write_some(struct session *s, bool leave)
         bool progress = false;
         enum write_end end;
 
+        if (s->local)
+                local_wake(s->local);
         if (s->state == SESSION_DEAD || s->fd < 0 || s->writing)
                 return;
         end = s->deaf ? WRITE_BROKEN : write_queue(s, leave, &progress);
