@@ -73,6 +73,9 @@ enum busrt_state {
  * in it a secondary, whose primary (what stands before) must be registered. Free with
  * busrt_client_free(). -ENAMETOOLONG. */
 int busrt_client_new(const char *name, busrt_client **ret);
+/* The same, but the name may begin with a dot, as those of the broker's own process may: one that
+ * does can be connected by busrt_client_connect_stream() only, all else is -EINVAL. */
+int busrt_client_new_for_stream(const char *name, busrt_client **ret);
 
 /* A secondary of this client, not connected: its name is the primary's, "%%" and suffix (NULL: a
  * number of its own). It has the primary's settings and no handlers. Independent of the primary's
@@ -189,6 +192,27 @@ int busrt_client_connect_start(busrt_client *client, const char *address);
  * success (and made non-blocking), and the caller's otherwise, to be closed. -EBADF, -ENOTSOCK;
  * -EINVAL: not a stream. */
 int busrt_client_connect_fd(busrt_client *client, int fd);
+
+/* A stream of bytes in the place of a socket, of the program's own (a tunnel, say) or of a broker
+ * in the same process (busrt/broker.h). Its functions never wait. read and write may be called at
+ * the same time by two threads, each by one at a time; close once, as the last. */
+typedef struct busrt_stream {
+        /* Readable (POLLIN) when it is worth trying again what gave -EAGAIN, or the stream has
+         * ended. It stays the stream's, which keeps it open until close. */
+        int fd;
+        /* > 0: bytes read; 0: the end; -EAGAIN: nothing now; another -errno: it is broken. */
+        ssize_t (*read)(void *userdata, void *to, size_t size);
+        /* > 0: bytes taken, maybe less than all; -EAGAIN: none now; another -errno: it is broken.
+         * What is written begins and goes on with whole frames. */
+        ssize_t (*write)(void *userdata, const struct iovec *iov, size_t n);
+        void (*close)(void *userdata);
+        void *userdata;
+} busrt_stream;
+
+/* As busrt_client_connect(), over a stream. *stream is copied, and the stream is the client's,
+ * which closes it, also when this fails; unless it is no stream: -EINVAL, something in it is
+ * missing, or the client is NULL, or -ECHILD. */
+int busrt_client_connect_stream(busrt_client *client, const busrt_stream *stream);
 
 /* Closes at once, from any thread. All that waits ends with -ECONNRESET; busrt_client_error() is
  * then -ESHUTDOWN. Closed already: 0. */

@@ -147,7 +147,7 @@ busrt_client *client_unref(busrt_client *c)
 
 static void client_close_fds(busrt_client *c)
 {
-        c->fd = close_fd(c->fd);
+        client_close_fd(c);
         c->epoll_fd = close_fd(c->epoll_fd);
         c->loop_fd = close_fd(c->loop_fd);
         c->poke_fd = close_fd(c->poke_fd);
@@ -233,16 +233,28 @@ static int client_make(const char *name, size_t len, busrt_client **ret)
         return 0;
 }
 
-PUBLIC int busrt_client_new(const char *name, busrt_client **ret)
+/* dot: the name may begin with one. */
+static int client_new(const char *name, bool dot, busrt_client **ret)
 {
-        size_t len;
+        size_t len, skip;
 
         if (!name || !ret)
                 return -EINVAL;
         len = strlen(name);
         if (len > WIRE_NAME_MAX)
                 return -ENAMETOOLONG;
-        return name_is_valid(name, len) ? client_make(name, len, ret) : -EINVAL;
+        skip = dot && name[0] == '.';
+        return name_is_valid(name + skip, len - skip) ? client_make(name, len, ret) : -EINVAL;
+}
+
+PUBLIC int busrt_client_new(const char *name, busrt_client **ret)
+{
+        return client_new(name, false, ret);
+}
+
+PUBLIC int busrt_client_new_for_stream(const char *name, busrt_client **ret)
+{
+        return client_new(name, true, ret);
 }
 
 PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix, busrt_client **ret)
@@ -264,7 +276,7 @@ PUBLIC int busrt_client_new_secondary(busrt_client *primary, const char *suffix,
                 name = NULL;
                 return -ENOMEM;
         }
-        r = busrt_client_new(name, &c);
+        r = client_new(name, primary->name[0] == '.', &c);
         if (r < 0)
                 return r;
         pthread_mutex_lock(&primary->lock);
@@ -290,7 +302,7 @@ void client_close_socket(busrt_client *c)
         if (c->fd >= 0 && c->interest)
                 (void)epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
         c->interest = 0;
-        c->fd = close_fd(c->fd);
+        client_close_fd(c);
 }
 
 static void finish_pending(busrt_client *c, struct pending *item)
@@ -318,8 +330,7 @@ static void discard_socket(busrt_client *c)
 
 void client_end_socket(busrt_client *c)
 {
-        if (c->fd >= 0)
-                (void)shutdown(c->fd, SHUT_RDWR);
+        client_shut_down(c);
         /* Whoever reads it may be in recv(2) now, and closes it afterwards. */
         if (c->reading)
                 client_wake_reader(c);
@@ -392,6 +403,7 @@ PUBLIC busrt_client *busrt_client_free(busrt_client *client)
                 return NULL;
         if (client_forked(client)) {
                 /* The rest may have been in any state when the process forked. */
+                client->stream = (busrt_stream){0};
                 client_close_fds(client);
                 return NULL;
         }

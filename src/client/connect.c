@@ -227,6 +227,14 @@ static int may_connect(const busrt_client *c)
         }
 }
 
+/* Names that begin with a dot belong to the broker's own process. */
+static int may_connect_by_socket(busrt_client *c)
+{
+        int r = may_connect(c);
+
+        return r == 0 && c->name[0] == '.' ? -EINVAL : r;
+}
+
 void connect_try(busrt_client *c, uint64_t now)
 {
         struct connecting *k = &c->connecting;
@@ -268,7 +276,7 @@ static int connect_start(busrt_client *c, const char *address, bool patient)
         r = client_lock(c);
         if (r < 0)
                 return r;
-        r = may_connect(c);
+        r = may_connect_by_socket(c);
         if (r == 0)
                 r = MIN(connecting.n_targets, 0);
         if (r < 0)
@@ -336,7 +344,7 @@ static int check_stream(int fd)
 
 static int connect_fd(busrt_client *c, int fd)
 {
-        int r = may_connect(c), flags;
+        int r = may_connect_by_socket(c), flags;
 
         if (r == 0)
                 r = client_in_handler(c) ? -EDEADLK : check_stream(fd);
@@ -368,4 +376,32 @@ PUBLIC int busrt_client_connect_fd(busrt_client *client, int fd)
         if (r == 0)
                 close_fd(fd);
         return r;
+}
+
+static int connect_stream(busrt_client *c, const busrt_stream *stream)
+{
+        int r = may_connect(c);
+
+        if (r == 0 && client_in_handler(c))
+                r = -EDEADLK;
+        if (r == 0 && !(c->address = strdup("a given stream")))
+                r = -ENOMEM;
+        if (r < 0) {
+                stream->close(stream->userdata);
+                return r;
+        }
+        c->stream = *stream;
+        c->fd = stream->fd;
+        start(c);
+        return wait_registered(c);
+}
+
+PUBLIC int busrt_client_connect_stream(busrt_client *client, const busrt_stream *stream)
+{
+        int r;
+
+        if (!stream || stream->fd < 0 || !stream->read || !stream->write || !stream->close)
+                return client && client_forked(client) ? -ECHILD : -EINVAL;
+        r = client_lock(client);
+        return r < 0 ? r : client_unlock(client, connect_stream(client, stream));
 }

@@ -276,6 +276,15 @@ static bool dispatch(busrt_client *c)
 
 /* --- Processing --- */
 
+/* What was read last is handled first, while it is warm, unless somebody else waits for what comes.
+ */
+static bool may_read(const busrt_client *c)
+{
+        if (events_wait(c) && !c->dispatching && c->callers == 0)
+                return false;
+        return c->fd >= 0 && !c->connecting.pending && c->queued < c->receive_buffer;
+}
+
 static int turn(busrt_client *c)
 {
         bool did = false;
@@ -289,8 +298,7 @@ static int turn(busrt_client *c)
         did |= client_keep_time(c);
         if (output_is_due(c))
                 did |= output_write(c);
-        if (c->fd >= 0 && !c->connecting.pending && c->queued < c->receive_buffer &&
-            reader_enter(c)) {
+        if (may_read(c) && reader_enter(c)) {
                 r = input_read(c);
                 reader_leave(c);
         }

@@ -227,7 +227,6 @@ static void ended(busrt_client *c, int error)
 int input_read(busrt_client *c)
 {
         struct input *in = &c->input;
-        struct iovec iov;
         ssize_t n;
         int r;
 
@@ -237,10 +236,9 @@ int input_read(busrt_client *c)
                 r = make_room(c);
         if (r < 0 || client_is_over(c))
                 return r;
-        iov = (struct iovec){in->chunk->data + in->end, in->chunk->size - in->end};
         c->asleep = true;
         pthread_mutex_unlock(&c->lock);
-        n = transport_readv(c->fd, &iov, 1);
+        n = client_read(c, in->chunk->data + in->end, in->chunk->size - in->end);
         pthread_mutex_lock(&c->lock);
         c->asleep = false;
         if (client_is_over(c) || n == -EAGAIN)

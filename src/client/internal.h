@@ -239,11 +239,12 @@ struct busrt_client {
         bool connected_queued, lost_queued;
         bool tell_connected; /* what connected_event is for, still */
         bool tell_back;      /* with lost_event: that it has come back */
-        int fd;
-        int epoll_fd;      /* what the program polls: fd and loop_fd */
-        int loop_fd;       /* eventfd: there is something to process */
-        int poke_fd;       /* eventfd: who reads shall look again */
-        uint32_t interest; /* of epoll_fd in fd */
+        int fd;              /* the socket, or the stream's */
+        busrt_stream stream; /* in the place of a socket; else all zero */
+        int epoll_fd;        /* what the program polls: fd and loop_fd */
+        int loop_fd;         /* eventfd: there is something to process */
+        int poke_fd;         /* eventfd: who reads shall look again */
+        uint32_t interest;   /* of epoll_fd in fd */
         struct connecting connecting;
         struct reconnect reconnect;
         unsigned generation; /* of the connection: changes when one ends */
@@ -369,6 +370,25 @@ int reconnect_restore(busrt_client *c);
 void reconnect_restored(busrt_client *c, int result);
 /* Before sending: 0, or -ENOTCONN. What waits for a connection is sent later. */
 int client_may_send(const busrt_client *c);
+
+/* --- stream.c: of a socket or a stream --- */
+
+static inline bool client_is_stream(const busrt_client *c)
+{
+        return c->stream.read != NULL;
+}
+
+ssize_t client_read(busrt_client *c, void *to, size_t size);
+/* Changes the pieces. */
+ssize_t client_write(busrt_client *c, struct iovec *iov, size_t n);
+/* What it is to be polled for: by who reads, and by the program's loop. */
+short client_poll_events(const busrt_client *c);
+uint32_t client_loop_events(const busrt_client *c, bool is_full);
+/* What poll(2) found may mean that there is room. */
+bool client_may_write(const busrt_client *c, short revents);
+void client_close_fd(busrt_client *c);
+/* Whoever is in a read of it finds the end. */
+void client_shut_down(const busrt_client *c);
 
 /* --- input.c --- */
 

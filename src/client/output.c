@@ -108,7 +108,7 @@ bool output_write(busrt_client *c)
         if (output_unsent(o) == 0 || c->fd < 0 || c->connecting.pending)
                 return false;
         iov = (struct iovec){o->data + o->start, output_unsent(o)};
-        n = transport_writev(c->fd, &iov, 1);
+        n = client_write(c, &iov, 1);
         if (n > 0) {
                 consumed(o, (size_t)n);
                 if (output_unsent(o) == 0 || output_unsent(o) < c->send_buffer)
@@ -134,7 +134,7 @@ static int send_directly(busrt_client *c, const struct iovec *iov, size_t n, siz
         int r;
 
         memcpy(pieces, iov, n * sizeof(*iov));
-        written = transport_writev(c->fd, pieces, n);
+        written = client_write(c, pieces, n);
         if (written < 0 && written != -EAGAIN) {
                 write_failed(c, (int)written);
                 return -ECONNRESET;

@@ -70,9 +70,7 @@ static uint32_t wanted_events(const busrt_client *c)
 {
         if (c->fd < 0 || client_is_over(c))
                 return 0;
-        if (c->connecting.pending)
-                return EPOLLOUT;
-        return (is_full(c) ? 0 : (uint32_t)EPOLLIN) | (output_is_due(c) ? (uint32_t)EPOLLOUT : 0);
+        return c->connecting.pending ? (uint32_t)EPOLLOUT : client_loop_events(c, is_full(c));
 }
 
 void client_update_interest(busrt_client *c)
@@ -187,13 +185,16 @@ static int read_once(busrt_client *c, uint64_t until)
 {
         struct pollfd fds[] = {
                 {.fd = c->poke_fd, .events = POLLIN},
-                {.fd = c->fd, .events = c->connecting.pending ? POLLOUT : POLLIN},
+                {.fd = c->fd, .events = client_poll_events(c)},
         };
         unsigned generation = c->generation;
-        int r = 0;
+        int r = client_is_stream(c) ? input_read(c) : 0;
 
-        if (output_unsent(&c->output) > 0)
-                fds[1].events |= POLLOUT;
+        /* Of a stream asking costs less than sleeping. */
+        if (r != 0 || c->generation != generation) {
+                (void)client_keep_time(c);
+                return MIN(r, 0);
+        }
         if (c->input.starved)
                 until = 0; /* what is to be read next is here already */
         sleep_on(c, fds, ARRAY_SIZE(fds), MIN(until, client_next_time(c)));
@@ -203,7 +204,7 @@ static int read_once(busrt_client *c, uint64_t until)
                 fds[1].revents = 0; /* of a socket that is over */
         if (fds[1].revents && c->connecting.pending)
                 connect_continue(c);
-        if (fds[1].revents & POLLOUT)
+        if (client_may_write(c, fds[1].revents))
                 (void)output_write(c);
         if ((fds[1].revents & ~POLLOUT || c->input.starved) && !c->connecting.pending &&
             !client_is_over(c))
