@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the manual to the public headers: every function that they declare stands in the synopsis of exactly one page,
 with the same prototype, and in the NAME section of that page, by which it is found; no page tells of a function that
-is not there; every page is built. And busrtd.conf(5) to the daemon: it tells of each key, once, and of no other.
+is not there; every value of their enumerations stands in bold in some page; every page is built. And busrtd.conf(5) to
+the daemon: it tells of each key, once, and of no other.
 
 Inline functions whose names begin with busrt_internal_ are nobody's business.
 
@@ -14,15 +15,25 @@ import re
 import sys
 
 INTERNAL = "busrt_internal_"
-PROTOTYPE = re.compile(r"(?:^|[;}])\s*((?:static inline )?(?:const |unsigned |enum |struct )*\w+ \**)(busrt_\w+)(\([^()]*\))"
-                       r"(?=\s*;)")
+# An argument may be a function: parentheses in parentheses.
+PROTOTYPE = re.compile(r"(?:^|[;}])\s*((?:static inline )?(?:const |unsigned |enum |struct )*\w+ \**)(busrt_\w+)"
+                       r"(\((?:[^()]|\([^()]*\))*\))(?=\s*;)")
 HANDLER = re.compile(r"typedef [^;]*?\(\*(busrt_\w+)\)\([^()]*\)(?=\s*;)")
+
+
+def without_comments(text):
+    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.S)
+
+
+def values(text):
+    """The names of all values of a header's enumerations."""
+    return re.findall(r"\bBUSRT_\w+", " ".join(re.findall(r"\benum \w+ \{([^}]*)\}", without_comments(text))))
 
 
 def declarations(text):
     """name -> prototype of every function and type of function, blanks evened out. Bodies, comments and the
     preprocessor's lines do not count."""
-    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.S)
+    text = without_comments(text)
     text = re.sub(r"^\{\n.*?^\}\n", ";\n", text, flags=re.S | re.M)
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*$", ";", text, flags=re.M)
     text = text.replace('extern "C" {', ";")
@@ -78,9 +89,10 @@ def check_keys(table, page):
 
 
 def check_tree(root):
-    table, public = os.path.join(root, "src", "busrtd", "options-table.c"), {}
+    table, public, words = os.path.join(root, "src", "busrtd", "options-table.c"), {}, []
     for header in sorted(glob.glob(os.path.join(root, "include", "busrt", "*.h*"))):
         public.update(declarations(read(header)))
+        words += values(read(header))
     if not public:
         yield f"{root}: there are no public headers to read"
     pages = {os.path.basename(path)[:-len(".scd")]: read(path)
@@ -96,6 +108,8 @@ def check_tree(root):
             yield from check_page(page, text, public)
             for name in synopsis(text):
                 where.setdefault(name, []).append(page)
+    library = "".join(text for page, text in pages.items() if page.endswith(".3"))
+    yield from (f"{word}: no page tells of it" for word in words if f"*{word}*" not in library)
     for name in public:
         if len(where.get(name, ())) != 1:
             yield f"{name}: is in the synopsis of {', '.join(where.get(name, ())) or 'no page'}, not of exactly one"

@@ -70,6 +70,16 @@ class Manual(unittest.TestCase):
         self.wrong("busrt_two: is in the synopsis of busrt_one.3, busrt_two.3", build="'busrt_one.3', 'busrt_two.3'",
                    busrt_one=page(), busrt_two=page("busrt_two", "const void *busrt_two(int x);\n"))
 
+    def test_a_function_that_takes_a_function_is_one(self):
+        header = HEADER + "int busrt_three(int (*fn)(const char *name,\n                           void *userdata), void *userdata);\n"
+        self.wrong("busrt_three: is in the synopsis of no page", header=header)
+
+    def test_a_value_that_no_page_tells_of_is_caught(self):
+        header = HEADER + "enum busrt_word {\n        BUSRT_ONE = 1, /* not BUSRT_THREE */\n        BUSRT_TWO,\n};\n"
+        told = page() + "*BUSRT_ONE*\n\tone\n"
+        self.wrong("BUSRT_TWO: no page tells of it", header=header, busrt_one=told)
+        self.assertEqual(self.complaints(header=header, busrt_one=told + "*BUSRT_TWO*\n"), [])
+
     def test_a_page_about_nothing_is_caught(self):
         self.wrong("there is no busrt_gone", busrt_one=page("busrt_one, busrt_two, busrt_gone",
                                                             SYNOPSIS + "int busrt_gone(void);\n"))
