@@ -8,10 +8,12 @@ import struct
 import subprocess
 
 import bus
-from bus import DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIBE, Reader, main
+from bus import BROADCAST, DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIBE, Reader, main
 
+BAD_DATA, ACCESS = 0x72, 0x79
 PARSE, METHOD_NOT_FOUND, INVALID_PARAMS, BUSY = -32700, -32601, -32602, -32118
-NAMES = 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll', 'subscriber'
+BROKERS = 'embed', 'embed-loop'
+NAMES = *BROKERS, 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll', 'subscriber'
 LOOPS = 'glib', 'libuv'  # built where these are
 
 
@@ -165,19 +167,14 @@ class Publisher(TestCase):
         publisher.err.wait_for('(?m)^counter: .+\n')
 
 
-class RemoteCalls(TestCase):
-    def setUp(self):
-        super().setUp()
-        self.number = 0
+class Calling(TestCase):
+    """Calls by bytes, of one target."""
 
-    def server(self, name='calculator'):
-        server = self.running('rpc-server', name)
-        server.err.wait_for(f'{name} serves\n')
-        return server
+    number = 0
 
     def start(self, client, method, params=b''):
         self.number += 1
-        self.assertEqual(self.send(client, 'calculator',
+        self.assertEqual(self.send(client, self.target,
                                    b'\x01' + struct.pack('<I', self.number) + method + b'\0' + params), OK)
         return self.number
 
@@ -189,6 +186,15 @@ class RemoteCalls(TestCase):
 
     def call(self, client, method, params=b''):
         return self.reply(client, self.start(client, method, params))
+
+
+class RemoteCalls(Calling):
+    target = 'calculator'
+
+    def server(self, name='calculator'):
+        server = self.running('rpc-server', name)
+        server.err.wait_for(f'{name} serves\n')
+        return server
 
     def test_lists_clients(self):
         self.connected(self.bus, 'plc.1')
@@ -407,6 +413,111 @@ class Poll(TestCase):
         self.hello('alice')
         alice.out.wait_for('ready')
         self.fails_when_the_broker_goes(alice)
+
+
+class Inside(Calling):
+    """Programs that have the broker in themselves."""
+
+    target = '.plant'
+
+    def setUp(self):
+        self.path = os.path.join(self.directory(), 'bus.sock')
+
+    def started(self, name):
+        process = self.running(name, self.path)
+        process.err.wait_for('ready\n')
+        return process
+
+    def client(self, name):
+        client = bus.Client(self.path, name)
+        self.addCleanup(client.close)
+        return client
+
+    def listener(self, name, topic):
+        client = self.client(name)
+        self.assertEqual(client.acked(SUBSCRIBE, topic.encode()), OK)
+        return client
+
+    def assert_ended(self, process, *clients):
+        """In order, and nobody is left at it."""
+        self.assertEqual(process.wait(), 0)
+        for client in clients:
+            with self.assertRaises(EOFError):
+                while True:
+                    client.receive()
+        self.assertFalse(os.path.exists(self.path))
+
+
+class Embed(Inside):
+    def filled(self, level):
+        return b'\xdf\x00\x00\x00\x01\xa5level' + bytes([level])
+
+    def test_methods_of_a_client_inside_are_called_from_outside(self):
+        plant = self.started('embed')
+        caller = self.client('caller')
+        self.assertEqual(self.call(caller, b'fill', b'\x81\xa6litres\x05'), self.filled(5))
+        self.assertEqual(self.call(caller, b'fill', b'\x81\xa6litres\xfd'), self.filled(2))
+        self.assertEqual(self.call(caller, b'level'), self.filled(2))
+        self.assertEqual(self.call(caller, b'fill', b'\x81\xa6litres\xcd\x03\xe7'), INVALID_PARAMS)
+        self.assertEqual(self.call(caller, b'fill', b'\x80'), INVALID_PARAMS)
+        self.assertEqual(self.call(caller, b'empty'), METHOD_NOT_FOUND)
+        plant.out.wait_for('5 of 1000 litres\n2 of 1000 litres\n')
+
+    def test_what_is_published_inside_is_heard_outside(self):
+        self.started('embed')
+        panel, caller = self.listener('panel', 'tank/#'), self.client('caller')
+        self.call(caller, b'fill', b'\x81\xa6litres\x07')
+        self.assertEqual(self.next_of(panel, PUBLICATION), (b'tank/level\x007', '.plant'))
+
+    def test_who_is_outside_may_not_do_everything(self):
+        plant = self.started('embed')
+        panel = self.listener('panel', 'tank/#')
+        self.assertEqual(panel.acked(PUBLISH, b'tank/level\x0099'), ACCESS)
+        self.assertEqual(panel.acked(BROADCAST, b'*\0hello'), ACCESS)
+        self.assertEqual(panel.acked(PUBLISH, b'weather\0fine'), OK)
+        plant.err.wait_for('panel: may not publish on "tank/level"\n')
+        with bus.connect(self.path) as stranger:
+            self.assertEqual(bus.ask_for(stranger, '.panel'), BAD_DATA)
+
+    def test_ends_by_a_signal(self):
+        plant = self.started('embed')
+        panel = self.listener('panel', 'tank/#')
+        plant.process.send_signal(signal.SIGTERM)
+        self.assert_ended(plant, panel)
+        self.assertEqual(plant.out.read_all(), '')
+
+    def test_a_socket_in_use_is_told(self):
+        self.started('embed')
+        for name in BROKERS:
+            status, out, err = self.run_once(name, self.path)
+            self.assertEqual((status, out), (1, ''), name)
+            self.assert_one_line(err, f'^{self.path}: .+')
+
+
+class EmbedLoop(Inside):
+    target = '.console'
+
+    def test_lines_go_out_and_messages_come_in(self):
+        console = self.started('embed-loop')
+        one, other = self.listener('one', 'console'), self.listener('other', '#')
+        lines = [f'line {n}' for n in range(500)]
+        console.say('\n'.join(lines) + '\n')
+        for line in lines:
+            for client in one, other:
+                self.assertEqual(self.next_of(client, PUBLICATION), (b'console\0' + line.encode(), '.console'))
+        self.assertEqual(self.send(one, '.console', b'hello'), OK)
+        self.assertEqual(self.send(other, 'one', b'to the other'), OK)
+        console.out.wait_for('one: hello\n')
+        self.assertEqual(self.next_of(one, MESSAGE), (b'to the other', 'other'))
+
+    def test_ends_with_the_input_whose_last_line_arrives(self):
+        console = self.started('embed-loop')
+        client = self.listener('one', 'console')
+        console.say('the last, without an end')
+        console.stdin.close()
+        self.assertEqual(self.next_of(client, PUBLICATION)[0], b'console\0the last, without an end')
+        self.assert_ended(console, client)
+        self.assertEqual((console.out.read_all(), console.err.read_all()), ('', 'ready\n'))
 
 
 if __name__ == '__main__':
