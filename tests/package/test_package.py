@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libbusrt as programs get it: its headers compile by themselves, the library links libc and shows its declared functions
-alone, and what is installed is enough to build and run a program."""
+"""libbusrt and libbusrt-broker as programs get them: their headers compile by themselves, the libraries link what they
+should and show their declared functions alone, and what is installed is enough to build and run a program. Debian's
+packages of them have each function among their symbols."""
 import glob
 import importlib.util
 import os
@@ -11,7 +12,12 @@ import subprocess
 import tempfile
 import unittest
 
-BUILD, SOURCE, LIBRARY = (os.environ[name] for name in ('BUILD', 'SOURCE', 'LIBBUSRT'))
+BUILD, SOURCE = os.environ['BUILD'], os.environ['SOURCE']
+# Name -> the library, and what it links.
+LIBRARIES = {
+    'libbusrt': (os.environ['LIBBUSRT'], r'libc\.so\.6'),
+    'libbusrt-broker': (os.environ['LIBBUSRT_BROKER'], r'libbusrt\.so\.0|libpcre2-8\.so\.0|libc\.so\.6'),
+}
 CC, CXX = shlex.split(os.environ['CC']), shlex.split(os.environ['CXX'])
 SANITIZE = shlex.split(os.environ['SANITIZE'])
 STRICT = ['-Wall', '-Wextra', '-Wpedantic', '-Werror']
@@ -59,6 +65,7 @@ EXAMPLE_HEADERS = """
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <busrt/broker.h>
 #include <busrt/msgpack.h>
 #include <busrt/rpc.h>
 #include <busrt/topics.h>
@@ -80,6 +87,22 @@ def read(path):
 
 def headers():
     return [*glob.glob(os.path.join(SOURCE, 'include', 'busrt', '*.h')), os.path.join(BUILD, 'include', 'busrt', 'version.h')]
+
+
+def library_of(header):
+    return 'libbusrt-broker' if os.path.basename(header) == 'broker.h' else 'libbusrt'
+
+
+def declared_functions(library):
+    """What it has to show, by its headers."""
+    declarations = load('check-manual').declarations
+    found = set()
+    for header in headers():
+        if library_of(header) == library:
+            inline = re.findall(r'static inline [^;{]*?(busrt_\w+)\(', read(header))
+            found |= {name for name, prototype in declarations(read(header)).items()
+                      if name not in inline and not prototype.startswith('typedef')}
+    return found
 
 
 def pkg_config(*args, env=None):
@@ -111,7 +134,7 @@ class Headers(TestCase):
                *(pkg_config('--cflags', 'msgpack-c') or pkg_config('--cflags', 'msgpack'))]
 
     def test_each_compiles_alone(self):
-        self.assertEqual(len(headers()), 6)
+        self.assertEqual(len(headers()), 7)
         for header in headers():
             for dialect, command in DIALECTS.items():
                 with self.subTest(header=os.path.basename(header), dialect=dialect):
@@ -149,30 +172,39 @@ class Headers(TestCase):
                               '-Wno-unused-parameter', '-Wno-unused-but-set-variable', '-Wno-sign-compare')
 
 
-class Library(TestCase):
+class Libraries(TestCase):
+    def each(self):
+        for name, (path, links) in LIBRARIES.items():
+            with self.subTest(library=name):
+                yield name, path, links
+
     @unittest.skipIf(SANITIZE, 'sanitizers link their own')
-    def test_it_links_libc_alone(self):
-        needed = re.findall(r'\(NEEDED\).*\[(.*)\]', output('readelf', '-dW', LIBRARY))
-        self.assertEqual(needed, ['libc.so.6'])
+    def test_they_link_no_more_than_they_should(self):
+        for _, path, links in self.each():
+            needed = re.findall(r'\(NEEDED\).*\[(.*)\]', output('readelf', '-dW', path))
+            self.assertEqual([library for library in needed if not re.fullmatch(links, library)], [])
+            self.assertIn('libc.so.6', needed)
 
-    def test_its_soname_has_a_version(self):
-        self.assertRegex(output('readelf', '-dW', LIBRARY), r'\(SONAME\).*\[libbusrt\.so\.0\]')
+    def test_their_sonames_have_a_version(self):
+        for name, path, _ in self.each():
+            self.assertRegex(output('readelf', '-dW', path), rf'\(SONAME\).*\[{name}\.so\.0\]')
 
-    def test_it_shows_the_declared_functions_alone(self):
-        declarations = load('check-manual').declarations
-        declared = set()
-        for header in headers():
-            inline = re.findall(r'static inline [^;{]*?(busrt_\w+)\(', read(header))
-            declared |= {name for name, prototype in declarations(read(header)).items()
-                         if name not in inline and not prototype.startswith('typedef')}
-        shown = [line.split() for line in output('nm', '-D', '--defined-only', LIBRARY).splitlines()]
-        versions = {line[-1] for line in shown if line[1] == 'A'}
-        functions = {line[-1] for line in shown if line[1] != 'A'}
-        self.assertEqual(len(versions), 1, versions)
-        version = versions.pop().split('@')[0]
-        self.assertEqual(functions, {f'{name}@@{version}' for name in declared})
-        self.assertTrue(all(name.startswith('busrt_') for name in declared))
-        self.assertTrue(all(line[1] == 'T' for line in shown if line[1] != 'A'), shown)
+    def test_they_show_the_declared_functions_alone(self):
+        for name, path, _ in self.each():
+            declared = declared_functions(name)
+            shown = [line.split() for line in output('nm', '-D', '--defined-only', path).splitlines()]
+            versions = {line[-1] for line in shown if line[1] == 'A'}
+            functions = {line[-1] for line in shown if line[1] != 'A'}
+            self.assertEqual(len(versions), 1, versions)
+            version = versions.pop().split('@')[0]
+            self.assertEqual(functions, {f'{function}@@{version}' for function in declared})
+            self.assertTrue(all(function.startswith('busrt_') for function in declared))
+            self.assertTrue(all(line[1] == 'T' for line in shown if line[1] != 'A'), shown)
+
+    def test_debian_knows_their_symbols(self):
+        for name, _, _ in self.each():
+            listed = re.findall(r'^ (busrt_\w+)@', read(os.path.join(SOURCE, 'debian', name + '0.symbols')), re.M)
+            self.assertEqual(listed, sorted(declared_functions(name)))
 
 
 class Installed(TestCase):
@@ -183,6 +215,7 @@ class Installed(TestCase):
         output(os.environ['MESON'], 'install', '-C', BUILD, '--no-rebuild', '--tags', 'devel,man,runtime',
                '--destdir', cls.root)
         cls.pc = cls.find('libbusrt.pc')
+        cls.libraries = os.path.dirname(cls.find('libbusrt.so.0'))
 
     @classmethod
     def find(cls, name):
@@ -191,24 +224,39 @@ class Installed(TestCase):
         return found[0]
 
     def pkg_config(self, *args):
-        return pkg_config(*args, 'libbusrt', env={**os.environ, 'PKG_CONFIG_LIBDIR': os.path.dirname(self.pc),
-                                                  'PKG_CONFIG_SYSROOT_DIR': self.root})
+        """Of ours as installed here, and of the machine's own."""
+        return pkg_config(*args, env={**os.environ, 'PKG_CONFIG_LIBDIR': os.path.dirname(self.pc),
+                                      'PKG_CONFIG_SYSROOT_DIR': self.root})
+
+    def built(self, example, library, *options):
+        """An example of the documentation, built as a program elsewhere is."""
+        source = os.path.join(SOURCE, 'docs', 'examples', example)
+        program = os.path.join(self.directory(), 'program')
+        found = self.pkg_config('--cflags', '--libs', library)
+        self.assertIn('-l' + library[3:], found)
+        output(*CC, '-std=gnu11', *STRICT, '-Wno-unused-parameter', *SANITIZE, source, '-o', program, *found, *options)
+        return program
+
+    def run_program(self, *command, **options):
+        environment = {**os.environ, 'LD_LIBRARY_PATH': self.libraries, 'BUSRT_SOCKET': '/nonexistent/bus.sock'}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
 
     def test_a_program_is_built_by_pkg_config_and_runs(self):
-        example = os.path.join(SOURCE, 'docs', 'examples', 'listener.c')
-        program = os.path.join(self.directory(), 'program')
-        options = self.pkg_config('--cflags', '--libs')
-        self.assertIn('-lbusrt', options)
-        output(*CC, '-std=gnu11', *STRICT, *SANITIZE, example, '-o', program, *options)
-        library = os.path.dirname(self.find('libbusrt.so.0'))
-        done = subprocess.run([program, 'name', 'topic'], capture_output=True, text=True,
-                              env={**os.environ, 'LD_LIBRARY_PATH': library, 'BUSRT_SOCKET': '/nonexistent/bus.sock'})
+        done = self.run_program(self.built('listener.c', 'libbusrt'), 'name', 'topic')
         self.assertEqual((done.returncode, done.stdout), (1, ''))
         self.assertRegex(done.stderr, r'^name: .+\n$')
 
+    def test_a_program_with_a_broker_is_built_by_pkg_config_and_runs(self):
+        program, path = self.built('embed-loop.c', 'libbusrt-broker'), os.path.join(self.directory(), 'bus.sock')
+        done = self.run_program(program, path, input='to nobody\n')
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, '', 'ready\n'))
+
     def test_programs_need_nothing_else_of_this_project(self):
-        self.assertEqual([word for word in self.pkg_config('--libs') if word.startswith('-l')], ['-lbusrt'])
-        self.assertEqual(self.pkg_config('--print-requires'), [])
+        for library, links, requires in (('libbusrt', ['-lbusrt'], []),
+                                         ('libbusrt-broker', ['-lbusrt-broker', '-lbusrt'], ['libbusrt'])):
+            self.assertEqual([word for word in self.pkg_config('--libs', library) if word.startswith('-l')], links)
+            self.assertEqual(self.pkg_config('--print-requires', library), requires)
+            self.assertEqual(self.pkg_config('--print-requires-private', library), [])
 
     def test_every_public_header_is_there(self):
         folder = os.path.dirname(self.find('client.h'))

@@ -39,7 +39,8 @@ def upgrade(system):
 def purge(system):
     """Purging the packages while the buses run ends them, and leaves nothing but the system's user and its groups."""
     with peer(system.connect_unix(SOCKET), b"a"), peer(system.connect_unix("/run/busrt/two/bus.sock"), b"b"):
-        system.run("dpkg", "--purge", "busrtd", "busrtctl", "libbusrt0", "libbusrt-dev")
+        system.run("dpkg", "--purge", "busrtd", "busrtctl", "libbusrt0", "libbusrt-dev", "libbusrt-broker0",
+                   "libbusrt-broker-dev")
     left = system.run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "busrtd*").stdout
     check(not left, f"still active: {left}")
     left = system.run("find", "/etc", "/run", "/usr", "/var", "-xdev", "(", "-iname", "*busrt*", ")", "-not", "-path",
