@@ -145,3 +145,21 @@ uint64_t item_count_inside(const struct item *item)
                 return item->value * 2;
         return item->kind == ITEM_ARRAY ? item->value : 0;
 }
+
+int item_skip(struct item_reader *r)
+{
+        uint64_t left = 1;
+        struct item item;
+
+        while (left > 0) {
+                int error = item_read(r, &item);
+
+                if (error < 0)
+                        return error;
+                /* Each is a byte at least: so this cannot grow beyond what there is. */
+                left += item_count_inside(&item) - 1;
+                if (left > (uint64_t)(r->end - r->p))
+                        return -ENODATA;
+        }
+        return 0;
+}

@@ -43,3 +43,5 @@ struct item_reader {
 int item_read(struct item_reader *r, struct item *ret);
 /* How many items an array or a map holds; of all others 0. */
 uint64_t item_count_inside(const struct item *item);
+/* One whole value, with all that is inside, however deep. 0 or what item_read() says. */
+int item_skip(struct item_reader *r);

@@ -150,6 +150,67 @@ static void test_claims_beyond_the_end_are_cut_short(void **state)
         }
 }
 
+/* What item_skip() says of a copy; *ret_left: bytes behind the value. */
+static int skip_one(const void *data, size_t len, size_t *ret_left)
+{
+        uint8_t *copy = malloc(MAX(len, (size_t)1));
+        struct item_reader r = {copy, copy + len};
+        int error;
+
+        assert_non_null(copy);
+        memcpy(copy, data, len);
+        error = item_skip(&r);
+        *ret_left = (size_t)(r.end - r.p);
+        free(copy);
+        return error;
+}
+
+static void test_a_value_is_skipped_with_all_that_is_inside(void **state)
+{
+        static const struct {
+                const char *data;
+                size_t len;
+        } values[] = {
+                {BYTES("\xc0")},
+                {BYTES("\xa2hi")},
+                {BYTES("\x90")},
+                {BYTES("\x82\xa1"
+                       "a\x93\x01\x91\xc0\x80\x02\x81\x03\x04")},
+        };
+        char data[64];
+        size_t left;
+
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+                memcpy(data, values[i].data, values[i].len);
+                memcpy(data + values[i].len, "\xc1\xc1", 2); /* not looked at */
+                assert_int_equal(skip_one(data, values[i].len + 2, &left), 0);
+                assert_int_equal(left, 2);
+                for (size_t n = 0; n < values[i].len; n++)
+                        assert_int_equal(skip_one(data, n, &left), -ENODATA);
+        }
+        assert_int_equal(skip_one(BYTES("\x92\x01\xc1"), &left), -EBADMSG);
+}
+
+static void test_depth_and_claims_cost_no_more_than_the_bytes(void **state)
+{
+        enum { DEEP = 1000000 };
+        uint8_t *deep = malloc(DEEP);
+        size_t left;
+
+        assert_non_null(deep);
+        memset(deep, 0x91, DEEP);
+        assert_int_equal(skip_one(deep, DEEP, &left), -ENODATA);
+        deep[DEEP - 1] = 0xc0;
+        assert_int_equal(skip_one(deep, DEEP, &left), 0);
+        assert_int_equal(left, 0);
+        /* Arrays of 2^32 - 1, each the first of the one around it. */
+        for (size_t i = 0; i < DEEP / 5; i++)
+                memcpy(deep + 5 * i, "\xdd\xff\xff\xff\xff", 5);
+        assert_int_equal(skip_one(deep, DEEP / 5 * 5, &left), -ENODATA);
+        assert_true(left > DEEP / 2);
+        free(deep);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -160,6 +221,8 @@ int main(void)
                 cmocka_unit_test(test_only_headers_of_arrays_and_maps_are_read),
                 cmocka_unit_test(test_what_begins_nothing_is_refused),
                 cmocka_unit_test(test_claims_beyond_the_end_are_cut_short),
+                cmocka_unit_test(test_a_value_is_skipped_with_all_that_is_inside),
+                cmocka_unit_test(test_depth_and_claims_cost_no_more_than_the_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
