@@ -128,6 +128,9 @@ static void event_drop(busrt_client *c, struct event *event)
         case EVENT_CALL:
                 busrt_call_unref(container_of(event, busrt_call, event));
                 break;
+        case EVENT_CURSOR:
+                cursor_drop_event(event);
+                break;
         case EVENT_CONNECTED:
                 c->connected_queued = false;
                 break;

@@ -122,6 +122,7 @@ static void client_free_memory(busrt_client *c)
         slots_done(&c->slots);
         methods_free(c->methods);
         topic_handlers_free(c->topics);
+        cursors_free(c->cursors);
         free(c->log_text);
         free(c->address);
         free(c->name);
@@ -418,6 +419,7 @@ PUBLIC busrt_client *busrt_client_free(busrt_client *client)
         events_drop(client);
         client_close_fds(client);
         pthread_mutex_unlock(&client->lock);
+        cursors_end(client);
         return client_unref(client);
 }
 

@@ -173,6 +173,9 @@ static void run_event(busrt_client *c, struct batch *b, struct event *event)
         case EVENT_CALL:
                 run_call(c, event);
                 break;
+        case EVENT_CURSOR:
+                cursor_run(event);
+                break;
         case EVENT_CONNECTED:
                 run_connected(c);
                 break;

@@ -56,6 +56,7 @@ enum event_kind {
         EVENT_REQUEST_END,
         EVENT_OP,
         EVENT_CALL,
+        EVENT_CURSOR,
         EVENT_CONNECTED, /* these two are the client's own */
         EVENT_LOST,
 };
@@ -156,6 +157,9 @@ struct busrt_request {
         const char *method;
         const uint8_t *params;
         size_t len;
+        STAILQ_ENTRY(busrt_request) of_cursor; /* one of its calls */
+        size_t wanted;
+        bool bulk;
 };
 
 LIST_HEAD(request_list, busrt_request);
@@ -270,6 +274,7 @@ struct busrt_client {
         bool has_called;               /* replies are no ordinary frames any more */
         struct methods *methods;       /* NULL: never had any */
         struct topic_handlers *topics; /* NULL: never had any */
+        struct cursors *cursors;       /* NULL: never had any */
         struct request_list requests;  /* that have not ended */
         struct request_tree deadlines; /* of those that have one */
         size_t n_running, max_running;
@@ -530,7 +535,12 @@ RB_PROTOTYPE(call_tree, busrt_call, by_deadline, call_compare)
 int request_receive(busrt_client *c, busrt_frame *frame, const struct rpc_message *message);
 /* Its handler is to be called now: it counts, and has so much time from now on. */
 void request_start(busrt_request *request, uint64_t timeout);
+int request_reply(busrt_request *request, const struct iovec *iov, size_t n_iov);
 int request_fail(busrt_request *request, int code, const char *text);
+/* With what a method's handler may return: a code or an -errno. */
+void request_fail_as(busrt_request *request, int r);
+/* A client's name is this, or that of a secondary of it. */
+bool name_is_of(const char *name, const char *primary);
 /* Takes it out of all that looks for requests. */
 void request_forget(busrt_request *request);
 /* Nobody will handle it, nor its end. */
@@ -551,6 +561,18 @@ void methods_free(struct methods *methods);
 /* A request's turn, without the lock: by its method, or else by the other handler, which may be
  * NULL. */
 void request_run(busrt_request *request, busrt_request_handler other, void *other_data);
+
+/* --- cursor.c, cursor-call.c, cursor-end.c --- */
+
+uint64_t cursors_next_time(const busrt_client *c);
+void cursors_keep_time(busrt_client *c, uint64_t now);
+/* Of a client that the program has freed, without the lock: all that is the program's is given
+ * back. */
+void cursors_end(busrt_client *c);
+void cursors_free(struct cursors *cursors);
+/* Its program has answered, or it is over: without the lock. */
+void cursor_run(struct event *event);
+void cursor_drop_event(struct event *event);
 
 /* --- topic-handlers.c --- */
 

@@ -393,19 +393,22 @@ static bool begin(busrt_request *request, bool has_other, struct method **ret)
         return true;
 }
 
+void request_fail_as(busrt_request *request, int r)
+{
+        bool is_code = r <= -4096;
+        int code = r < INT16_MIN ? BUSRT_RPC_INTERNAL : is_code ? r : busrt_rpc_code(r);
+
+        (void)request_fail(request, code, is_code ? NULL : busrt_strerror(r));
+}
+
 /* What a handler returned instead of a reply. */
 static void fail(busrt_request *request, int r)
 {
         busrt_client *c = request->client;
-        bool is_code = r <= -4096;
 
         pthread_mutex_lock(&c->lock);
         if (request->ended == 0)
-                (void)request_fail(request,
-                                   r < INT16_MIN ? BUSRT_RPC_INTERNAL
-                                   : is_code     ? r
-                                                 : busrt_rpc_code(r),
-                                   is_code ? NULL : busrt_strerror(r));
+                request_fail_as(request, r);
         (void)client_unlock(c, 0);
 }
 

@@ -83,6 +83,17 @@ static int replied(busrt_request *request, int r)
         return r;
 }
 
+int request_reply(busrt_request *request, const struct iovec *iov, size_t n_iov)
+{
+        uint8_t head[RPC_REPLY_HEADER_SIZE];
+        int r = check_open(request);
+
+        rpc_reply_encode(head, request->id);
+        if (r == 0)
+                r = reply_send(request, head, sizeof(head), iov, n_iov);
+        return replied(request, r);
+}
+
 int request_fail(busrt_request *request, int code, const char *text)
 {
         int r = check_open(request);
@@ -301,16 +312,9 @@ static bool code_is_valid(int code)
 
 PUBLIC int busrt_request_reply(busrt_request *request, const struct iovec *iov, size_t n_iov)
 {
-        uint8_t head[RPC_REPLY_HEADER_SIZE];
         int r = client_lock(request ? request->client : NULL);
 
-        if (r < 0)
-                return r;
-        rpc_reply_encode(head, request->id);
-        r = check_open(request);
-        if (r == 0)
-                r = reply_send(request, head, sizeof(head), iov, n_iov);
-        return client_unlock(request->client, replied(request, r));
+        return r < 0 ? r : client_unlock(request->client, request_reply(request, iov, n_iov));
 }
 
 PUBLIC int busrt_request_reply_error(busrt_request *request, int code, const void *data, size_t len)
@@ -369,13 +373,11 @@ PUBLIC int busrt_request_set_end_handler(busrt_request *request, busrt_request_e
         return client_unlock(request->client, 0);
 }
 
-/* The sender is that client or a secondary of it. */
-static bool is_of(const busrt_request *request, const char *sender)
+bool name_is_of(const char *name, const char *primary)
 {
-        size_t len = strlen(sender);
-        const char *name = request->frame->sender;
+        size_t len = strlen(primary);
 
-        return strncmp(name, sender, len) == 0 &&
+        return strncmp(name, primary, len) == 0 &&
                (name[len] == '\0' || strncmp(name + len, WIRE_SECONDARY_SEPARATOR,
                                              strlen(WIRE_SECONDARY_SEPARATOR)) == 0);
 }
@@ -392,7 +394,7 @@ PUBLIC ssize_t busrt_client_cancel_requests(busrt_client *client, const char *se
         if (!code_is_valid(code) || (sender && !sender[0]))
                 return client_unlock(client, -EINVAL);
         LIST_FOREACH_SAFE (request, &client->requests, link, next)
-                if (!sender || is_of(request, sender)) {
+                if (!sender || name_is_of(request->frame->sender, sender)) {
                         LIST_REMOVE(request, link);
                         LIST_INSERT_HEAD(&found, request, link);
                 }

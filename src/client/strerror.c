@@ -68,6 +68,8 @@ PUBLIC const char *busrt_strerror(int error)
                 return "Protocol error";
         case EREMOTEIO:
                 return "The call was answered with an error";
+        case ESTALE:
+                return "The cursor is not known: it has expired or ended";
         case ETIMEDOUT:
                 return "Timed out";
         case ENOTCONN:

@@ -94,7 +94,7 @@ uint64_t client_next_time(const busrt_client *c)
         const busrt_call *first = RB_MIN(call_tree, (struct call_tree *)(uintptr_t)&c->calls);
         const busrt_request *request =
                 RB_MIN(request_tree, (struct request_tree *)(uintptr_t)&c->deadlines);
-        uint64_t t = c->next_ping;
+        uint64_t t = MIN(c->next_ping, cursors_next_time(c));
 
         if (client_is_away(c)) {
                 t = MIN(t, MIN(c->connecting.deadline, c->reconnect.give_up_at));
@@ -137,6 +137,7 @@ bool client_keep_time(busrt_client *c)
         }
         call_keep_time(c, now);
         request_keep_time(c, now);
+        cursors_keep_time(c, now);
         client_update_interest(c);
         return true;
 }
