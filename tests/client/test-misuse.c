@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <busrt/cursor.h>
 #include <busrt/topics.h>
 
 #include "client-bed.h"
@@ -83,6 +84,70 @@ static int subscribe_with(busrt_client *c, unsigned qos)
                 return r;
         left = busrt_client_remove_topic_handler(c, "b/+");
         return left == (r < 0 ? -ENOENT : 0) ? r : 1;
+}
+
+static const busrt_cursor_methods cursor_methods = {"N", "NB", "NC"};
+static const char cursor[] = "\x81\xa1u\xc4\x10"
+                             "0123456789abcdef";
+
+static void ignore_more(busrt_fetch *fetch, int result, const busrt_rpc_error *error,
+                        void *userdata)
+{
+}
+
+static int add_and_remove_cursor_methods(busrt_client *c)
+{
+        int r = busrt_client_add_cursor_methods(c, &cursor_methods);
+
+        if (r == 0)
+                r = busrt_client_remove_method(c, "N");
+        if (r == 0)
+                r = busrt_client_remove_method(c, "NB");
+        return r < 0 ? r : busrt_client_remove_method(c, "NC");
+}
+
+static int open_fetch(busrt_client *c)
+{
+        busrt_fetch *f;
+
+        return busrt_fetch_open(c, "you", "m", NULL, 0, &cursor_methods, SECOND, NULL, &f);
+}
+
+/* With a fetch of its own. */
+static int fetch_by(busrt_client *c, int how)
+{
+        busrt_frame *frame;
+        busrt_fetch *f;
+        const void *data;
+        size_t len;
+        int r = busrt_fetch_new(c, "you", cursor, sizeof(cursor) - 1, &cursor_methods, &f);
+
+        if (r < 0)
+                return r;
+        switch (how) {
+        case 0:
+                r = busrt_fetch_next(f, SECOND, NULL, &frame);
+                break;
+        case 1:
+                r = busrt_fetch_next_bulk(f, 5, SECOND, NULL, &frame);
+                break;
+        case 2:
+                r = busrt_fetch_item(f, SECOND, NULL, &data, &len);
+                break;
+        case 3:
+                r = busrt_fetch_item(f, 0, NULL, &data, &len);
+                break;
+        case 4:
+                r = busrt_fetch_more(f, SECOND, ignore_more, NULL);
+                break;
+        case 5:
+                r = busrt_fetch_cancel(f);
+                break;
+        default:
+                r = busrt_fetch_set_bulk(f, 5);
+        }
+        busrt_fetch_free(f);
+        return r;
 }
 
 /* A call that is to be named in a row below. */
@@ -205,6 +270,18 @@ CALL(set_request_timeout, busrt_client_set_request_timeout(c, SECOND))
 CALL(set_max_requests, busrt_client_set_max_requests(c, 1))
 CALL(count_requests, busrt_client_count_requests(c))
 CALL(cancel_requests, busrt_client_cancel_requests(c, NULL, -1))
+CALL(set_max_cursors, busrt_client_set_max_cursors(c, 1, 1))
+CALL(set_max_bulk, busrt_client_set_max_bulk(c, 1))
+CALL(set_cursors_bound, busrt_client_set_cursors_bound(c, 1))
+CALL(count_cursors, busrt_client_count_cursors(c))
+CALL(close_cursors, busrt_client_close_cursors(c, NULL))
+CALL(fetch_next, fetch_by(c, 0))
+CALL(fetch_next_bulk, fetch_by(c, 1))
+CALL(fetch_item, fetch_by(c, 2))
+CALL(fetch_item_at_once, fetch_by(c, 3))
+CALL(fetch_more, fetch_by(c, 4))
+CALL(fetch_cancel, fetch_by(c, 5))
+CALL(fetch_set_bulk, fetch_by(c, 6))
 CALL(subscribe_handler, subscribe_with(c, BUSRT_QOS_NO))
 CALL(subscribe_handler_acked, subscribe_with(c, BUSRT_QOS_PROCESSED))
 CALL(unsubscribe_handler, unsubscribe_with(c, BUSRT_QOS_NO))
@@ -291,6 +368,20 @@ static const struct row rows[] = {
         ROW(set_max_requests, 0, 0, 0, 0, 0),
         ROW(count_requests, 0, 0, 0, 0, 0),
         ROW(cancel_requests, 0, 0, 0, 0, 0),
+        ROW(add_and_remove_cursor_methods, 0, 0, 0, 0, 0),
+        ROW(set_max_cursors, 0, 0, 0, 0, 0),
+        ROW(set_max_bulk, 0, 0, 0, 0, 0),
+        ROW(set_cursors_bound, 0, 0, 0, 0, 0),
+        ROW(count_cursors, 0, 0, 0, 0, 0),
+        ROW(close_cursors, 0, 0, 0, 0, 0),
+        ROW(open_fetch, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(fetch_next, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(fetch_next_bulk, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(fetch_item, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, -EDEADLK),
+        ROW(fetch_item_at_once, -EAGAIN, -EAGAIN, -EAGAIN, -EAGAIN, -EAGAIN),
+        ROW(fetch_more, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(fetch_cancel, -ENOTCONN, -ENOTCONN, -ENOTCONN, -ENOTCONN, 0),
+        ROW(fetch_set_bulk, 0, 0, 0, 0, 0),
         ROW(subscribe_handler, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
         ROW(subscribe_handler_acked, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, -EDEADLK),
         ROW(unsubscribe_handler, -ENOTCONN, -ENOTCONN, 0, -ENOTCONN, 0),
@@ -484,9 +575,11 @@ static void freeing_in_a_handler(void **state)
 
 /* --- After fork --- */
 
-static unsigned wrong_in_child(busrt_client *c, busrt_op *op, busrt_call *call)
+static unsigned wrong_in_child(busrt_client *c, busrt_op *op, busrt_call *call, busrt_fetch *fetch)
 {
         busrt_client *second = c;
+        const void *data;
+        size_t len;
         unsigned wrong = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -497,6 +590,11 @@ static unsigned wrong_in_child(busrt_client *c, busrt_op *op, busrt_call *call)
         wrong += busrt_op_result(op) != -ECHILD;
         wrong += busrt_op_set_handler(op, note_deadlock, NULL) != -ECHILD;
         wrong += busrt_call_cancel(call) != -ECHILD;
+        wrong += busrt_fetch_item(fetch, 0, NULL, &data, &len) != -ECHILD;
+        wrong += busrt_fetch_more(fetch, SECOND, ignore_more, NULL) != -ECHILD;
+        wrong += busrt_fetch_set_bulk(fetch, 1) != -ECHILD;
+        wrong += busrt_fetch_cancel(fetch) != -ECHILD;
+        wrong += busrt_fetch_free(fetch) != NULL;
         wrong += busrt_op_unref(op) != NULL;
         wrong += busrt_call_unref(call) != NULL;
         wrong += busrt_client_free(c) != NULL;
@@ -508,6 +606,7 @@ static void after_fork_all_is_echild(void **state)
         _cleanup_client_ busrt_client *c = NULL;
         _cleanup_op_ busrt_op *op = NULL;
         busrt_call *async;
+        busrt_fetch *fetch;
         int status;
         pid_t pid;
 
@@ -517,15 +616,19 @@ static void after_fork_all_is_echild(void **state)
         assert_int_equal(busrt_client_call_async(c, "a", "m", NULL, 0, 0, DEADLINE, ignore_reply,
                                                  NULL, &async),
                          0);
+        assert_int_equal(
+                busrt_fetch_new(c, "a", cursor, sizeof(cursor) - 1, &cursor_methods, &fetch), 0);
+        assert_int_equal(busrt_fetch_more(fetch, DEADLINE, ignore_more, NULL), 0);
         pid = fork();
         if (pid == 0)
-                _exit(wrong_in_child(c, op, async) != 0);
+                _exit(wrong_in_child(c, op, async, fetch) != 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
         /* the parent's connection is alive */
         assert_int_equal(busrt_op_wait(op, DEADLINE), 0);
         assert_int_equal(busrt_client_send(c, "a", NULL, 0, BUSRT_QOS_PROCESSED, NULL), 0);
         assert_int_equal(busrt_call_cancel(async), 0);
+        busrt_fetch_free(fetch);
         busrt_call_unref(async);
         fake_stop(fake);
 }
