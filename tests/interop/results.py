@@ -7,7 +7,8 @@ import re
 BEGIN = '<!-- tables: written by tests/interop/run.py --write-docs -->'
 END = '<!-- end of tables -->'
 GROUPS = {'bus': 'Bus operations', 'rpc': 'RPC', 'broker': "The broker's own methods",
-          'tool': 'The tool', 'methods': "Methods that libbusrt answers by itself"}
+          'tool': 'The tool', 'methods': "Methods that libbusrt answers by itself",
+          'cursors': 'Cursors'}
 NOT_OFFERED = '·'
 
 

@@ -23,6 +23,7 @@ import cases_rpc  # noqa: F401
 import cell
 import clients
 import cross
+import cursors
 import installation
 import lifecycle
 import reference_examples
@@ -112,6 +113,7 @@ class Suite:
             self.program(kind)
         for transport in TRANSPORTS:
             self.stage(f'cross, {transport}', cross.run, broker.path(transport), transport)
+            self.stage(f'cursors, {transport}', cursors.run, broker.path(transport), transport)
         with contextlib.closing(self.broker('short', '-t', KEEP_ALIVE)) as short:
             self.stage('keep-alive', lifecycle.keep_alive, short)
         self.stage('shutdown', lifecycle.shutdown, broker)

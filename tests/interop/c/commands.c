@@ -11,6 +11,7 @@
 
 #include "basic/macro.h"
 #include "connection.h"
+#include "cursors.h"
 
 #define CALL_ERROR_BASE (-32000) /* less the broker's code: how all libraries tell it of a call */
 
@@ -230,6 +231,7 @@ static const struct {
         {"send", send_message},
         {"subscribe", subscribe},
         {"subscribe-bulk", subscribe},
+        {"take", cursor_take},
         {"unexclude", unexclude},
         {"unexclude-bulk", unexclude},
         {"unsubscribe", unsubscribe},

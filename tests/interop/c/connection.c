@@ -11,6 +11,7 @@
 #include <busrt/rpc.h>
 
 #include "basic/macro.h"
+#include "cursors.h"
 
 #define SECOND 1000000
 #define TIMEOUT (10 * SECOND) /* only a ceiling, so that a busy machine fails nothing */
@@ -175,6 +176,8 @@ static int add_methods(struct connection *c)
         };
         int r = busrt_client_add_methods(c->client, methods, ARRAY_SIZE(methods));
 
+        if (r >= 0)
+                r = cursors_serve(c->client);
         return r < 0 ? r : busrt_client_add_info(c->client, "busrt", "interop", "1");
 }
 

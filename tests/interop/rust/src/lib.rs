@@ -2,6 +2,8 @@
 //! What the async and the sync client program share: the orders they read, the events they write,
 //! and payloads, which travel as hex when small and as length and SHA-1 when large.
 
+pub mod cursors;
+
 use busrt::rpc::{RpcError, RpcEvent, RpcResult};
 use busrt::{Error, Frame, FrameKind, QoS};
 use serde_json::{json, Value};

@@ -13,11 +13,14 @@ use std::sync::Arc;
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::Mutex;
 
-struct Handlers(String);
+struct Handlers(String, cursors::Server);
 
 #[async_trait]
 impl RpcHandlers for Handlers {
     async fn handle_call(&self, event: RpcEvent) -> RpcResult {
+        if cursors::Server::serves(event.parse_method()?) {
+            return self.1.serve(&event).await;
+        }
         serve_call(&self.0, &event)
     }
     async fn handle_notification(&self, event: RpcEvent) {
@@ -126,7 +129,7 @@ impl Program {
         let config = Config::new(o.str("path"), o.str("name")).timeout(o.timeout());
         let client = Client::connect(&config).await?;
         if o.flag("rpc") {
-            let rpc = RpcClient::new(client, Handlers(handle.to_owned()));
+            let rpc = RpcClient::new(client, Handlers(handle.to_owned(), cursors::Server::new()));
             self.conns.insert(handle.to_owned(), Conn::Rpc(rpc));
         } else {
             self.adopt(handle, client);
@@ -190,6 +193,7 @@ impl Program {
                 let connected = client.lock().await.is_connected();
                 Ok(json!({"connected": connected}))
             }
+            "take" => cursors::take(self.conns[o.str("h")].rpc(), o).await,
             "notify" | "call0" | "call" => rpc_op(self.conns[o.str("h")].rpc(), o).await,
             _ => {
                 let client = self.conns[o.str("h")].client();
