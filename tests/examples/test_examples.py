@@ -13,7 +13,8 @@ from bus import BROADCAST, DEADLINE, MESSAGE, OK, PUBLICATION, PUBLISH, SUBSCRIB
 BAD_DATA, ACCESS = 0x72, 0x79
 PARSE, METHOD_NOT_FOUND, INVALID_PARAMS, BUSY = -32700, -32601, -32602, -32118
 BROKERS = 'embed', 'embed-loop'
-NAMES = *BROKERS, 'listener', 'publisher', 'rpc-client', 'rpc-server', 'sd-event', 'poll', 'subscriber'
+NAMES = (*BROKERS, 'listener', 'publisher', 'rpc-client', 'rpc-server', 'cursor-client', 'cursor-server', 'sd-event',
+         'poll', 'subscriber')
 LOOPS = 'glib', 'libuv'  # built where these are
 
 
@@ -111,7 +112,7 @@ class Each(TestCase):
 
     def test_no_broker_is_told(self):
         for name, *args in (('listener', 'l', 't'), ('publisher', 'p', 't'), ('rpc-client', 'clients'), ('rpc-server', 's'),
-                            ('sd-event', 'e'), ('poll', 'a', 'b'), ('subscriber', 's')):
+                            ('cursor-client', 's', '1'), ('cursor-server', 's', '/dev/null'), ('sd-event', 'e'), ('poll', 'a', 'b'), ('subscriber', 's')):
             status, out, err = self.run_once(name, *args, path='/nonexistent/bus.sock')
             self.assertEqual((status, out), (1, ''), name)
             self.assert_one_line(err, r'^\S+: \S+')
@@ -260,6 +261,54 @@ class RemoteCalls(Calling):
         self.call(self.connected(self.bus, 'sleeper'), b'add')
         self.start(self.connected(self.bus, 'other'), b'wait')  # held by the server as it ends
         self.fails_when_the_broker_goes(server)
+
+
+class Cursors(TestCase):
+    def write(self, text):
+        with open(self.bus.path('file'), 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def serve(self, text):
+        self.write(text)
+        server = self.running('cursor-server', 'files', self.bus.path('file'))
+        server.err.wait_for('files serves\n')
+        return server
+
+    def test_every_line_comes_whatever_the_bulk(self):
+        self.serve('')
+        for count in (0, 1, 10, 100):
+            self.write(''.join(f'line {n}\n' for n in range(1, count + 1)))
+            lines = ''.join(f'{n}: line {n}\n' for n in range(1, count + 1))
+            for bulk in ('1', '3', '10', '1000'):
+                self.assertEqual(self.run_once('cursor-client', 'files', bulk), (0, lines, ''))
+
+    def test_so_many_lines_are_enough(self):
+        self.serve('a\nb\nc\nd\ne\n')
+        self.assertEqual(self.run_once('cursor-client', 'files', '2', '3'), (0, '1: a\n2: b\n3: c\n', ''))
+
+    def test_a_cursor_of_a_caller_that_has_gone_is_closed(self):
+        server = self.serve('a\nb\n')
+        caller = self.connected(self.bus, 'caller')
+        self.assertEqual(self.send(caller, 'files', b'\x01\x07\0\0\0lines\0'), OK)
+        payload = caller.heard.pop(0) if caller.heard else self.next_of(caller, MESSAGE)[0]
+        self.assertEqual((len(payload), payload[:10]), (26, b'\x11\x07\0\0\0\x81\xa1u\xc4\x10'))
+        caller.close()
+        server.err.wait_for('caller went away\n')
+
+    def test_a_file_that_is_not_there_is_told(self):
+        server = self.running('cursor-server', 'files', '/nonexistent/file')
+        server.err.wait_for('files serves\n')
+        status, out, err = self.run_once('cursor-client', 'files', '5')
+        self.assertEqual((status, out), (1, ''))
+        self.assertIn('files says: error -32001 No such file or directory\n', err)
+
+    def test_a_target_that_is_not_there_is_told(self):
+        status, out, err = self.run_once('cursor-client', 'nobody', '5')
+        self.assertEqual((status, out), (1, ''))
+        self.assert_one_line(err, r'^cursor-client\.\d+: .+')
+
+    def test_the_server_ends_with_the_broker(self):
+        self.fails_when_the_broker_goes(self.serve('a\n'))
 
 
 class Subscriber(TestCase):
