@@ -45,9 +45,9 @@ enum busrt_cursor_answer {
  * a cursor is at LATER wait, up to 64 of them (then BUSRT_RPC_BUSY).
  */
 typedef int (*busrt_cursor_next_handler)(busrt_cursor *cursor, size_t wanted, void *userdata);
-/* Called once, when the cursor has ended and next runs no more, also between LATER and
- * busrt_cursor_continue(): from busrt_client_process() or busrt_client_free(), or, where the client
- * was freed in between, from busrt_cursor_continue(). */
+/* Called once, when the cursor has ended; never while next runs, nor between LATER and
+ * busrt_cursor_continue(). From busrt_client_process() or busrt_client_free(), or, where the client
+ * was freed before the latter, from that. */
 typedef void (*busrt_cursor_free_handler)(void *userdata);
 
 /* Answers a request with a new cursor: {u: id}. ttl: how long it lives without being used, 1 …

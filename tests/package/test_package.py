@@ -65,7 +65,9 @@ EXAMPLE_HEADERS = """
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <stdlib.h>
 #include <busrt/broker.h>
+#include <busrt/cursor.h>
 #include <busrt/msgpack.h>
 #include <busrt/rpc.h>
 #include <busrt/topics.h>
