@@ -87,15 +87,15 @@ static void serve(busrt_cursor *cursor, int answer)
 {
         busrt_client *c = cursor->client;
         struct request_queue done = STAILQ_HEAD_INITIALIZER(done);
-        bool ask, over;
+        bool asked, ask, over;
         size_t wanted;
 
         busrt_cursor_ref(cursor);
         do {
                 pthread_mutex_lock(&c->lock);
-                ask = cursor->asking;
+                asked = cursor->asking;
                 cursor->asking = cursor->answered = false;
-                ask = !c->gone && settle(cursor, ask, answer, &done, &wanted);
+                ask = settle(cursor, asked, answer, &done, &wanted);
                 cursor->asking = ask;
                 cursor->n_put_before = cursor->n_put;
                 over = !ask && (!cursor->owner || cursor->ended);

@@ -106,10 +106,8 @@ void cursor_unlist(busrt_cursor *cursor, struct request_queue *done)
 
 void cursor_close(busrt_cursor *cursor, struct request_queue *done)
 {
-        bool waits = cursor->owner && !cursor->released && !cursor->asking;
-
-        /* An ended one may go with this. */
-        if (waits)
+        /* The last reference may go with the other. */
+        if (cursor->owner && !cursor->released)
                 cursor_queue_event(cursor);
         cursor_unlist(cursor, done);
 }
