@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A busrtd of the test's own: the program that $BUSRTD names, in a new directory. */
+/*
+ * A busrtd of the test's own: the program that $BUSRTD names, in a new directory. It does not
+ * outlive the thread that started it.
+ */
 #pragma once
 
 #include <stdbool.h>
