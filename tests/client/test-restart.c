@@ -24,7 +24,7 @@ enum role { SERVER, SUBSCRIBER, DISTANT, WAITER, PUBLISHER, CALLER, HOLDER, N_RO
 static const char *const names[N_ROLES] = {"server",    "subscriber", "distant", "waiter",
                                            "publisher", "caller",     "holder"};
 
-/* What the threads tell. Who looks at it waits for `changed`. */
+/* What the threads tell, at any time: read with the lock. Who looks at it waits for `changed`. */
 static struct world {
         pthread_mutex_t lock;
         pthread_cond_t changed;
@@ -161,7 +161,7 @@ static void wait_for_some(unsigned got)
                 deadline.tv_sec++;
                 deadline.tv_nsec -= 1000000000;
         }
-        pthread_mutex_lock(&world.lock);
+        world_lock();
         while (world.n_got - got < BATCH / 2 && !world.stop &&
                pthread_cond_timedwait(&world.changed, &world.lock, &deadline) == 0)
                 continue;
@@ -242,6 +242,7 @@ typedef bool (*condition)(unsigned round);
 static void until(const char *what, condition holds, unsigned round)
 {
         struct timespec deadline;
+        unsigned changes[N_ROLES];
         int r = 0;
 
         clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -249,10 +250,11 @@ static void until(const char *what, condition holds, unsigned round)
         world_lock();
         while (!holds(round) && r == 0)
                 r = pthread_cond_timedwait(&world.changed, &world.lock, &deadline);
+        memcpy(changes, world.changes, sizeof(changes));
         pthread_mutex_unlock(&world.lock);
         for (size_t i = 0; r != 0 && i < N_ROLES; i++)
                 print_error("%s: state %d, %u changes, %s\n", names[i],
-                            busrt_client_get_state(clients[i]), world.changes[i],
+                            busrt_client_get_state(clients[i]), changes[i],
                             busrt_strerror(busrt_client_error(clients[i])));
         if (r != 0)
                 fail_msg("round %u: %s", round, what);
@@ -339,6 +341,31 @@ static void send_probes(unsigned round)
                         busrt_client_publish(clients[WAITER], topics[i], &iov, 1, ACKED, NULL), 0);
 }
 
+static uint64_t time_since(uint64_t start, const uint64_t *end)
+{
+        uint64_t t;
+
+        world_lock();
+        t = *end - MIN(start, *end);
+        pthread_mutex_unlock(&world.lock);
+        return t;
+}
+
+static void assert_nothing_wrong(void)
+{
+        unsigned n_wrong_ends, n_excluded;
+        int wrong;
+
+        world_lock();
+        n_wrong_ends = world.n_wrong_ends;
+        n_excluded = world.n_excluded;
+        wrong = world.wrong;
+        pthread_mutex_unlock(&world.lock);
+        assert_int_equal(n_wrong_ends, 0);
+        assert_int_equal(n_excluded, 0);
+        assert_int_equal(wrong, 0);
+}
+
 struct times {
         uint64_t *ended, *back[2];
 };
@@ -356,8 +383,8 @@ static void one_round(struct real_broker *b, unsigned round, struct times *times
         killed = now_usec();
         real_broker_kill(b);
         until("calls end", all_ended, round);
-        assert_int_equal(world.n_wrong_ends, 0);
-        times->ended[round] = world.ended_at - MIN(killed, world.ended_at);
+        assert_nothing_wrong();
+        times->ended[round] = time_since(killed, &world.ended_at);
         world_lock();
         world.n_ended = world.n_echoes = world.n_loads = 0;
         world_unlock();
@@ -365,11 +392,10 @@ static void one_round(struct real_broker *b, unsigned round, struct times *times
         started = now_usec();
         until("clients come back", all_back, round);
         for (size_t i = 0; i < ARRAY_SIZE(times->back); i++)
-                times->back[i][round] = world.back_at[i] - MIN(started, world.back_at[i]);
+                times->back[i][round] = time_since(started, &world.back_at[i]);
         send_probes(round);
         until("subscriptions hold", probes_came, round);
-        assert_int_equal(world.n_excluded, 0);
-        assert_int_equal(world.wrong, 0);
+        assert_nothing_wrong();
 }
 
 static int compare(const void *a, const void *b)
