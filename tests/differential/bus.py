@@ -51,10 +51,11 @@ class Broker:
     """A running busrtd.
 
     listen: any of 'unix', 'tcp', 'tcp6', 'fifo', and 'unix:NAME' for a socket NAME relative to the broker's directory.
-    options: {'-t': '0.5', '--force-register': None}. before(dir) runs before the start.
+    options: {'-t': '0.5', '--force-register': None}. before(dir) runs before the start. Without other words the timeout
+    is so long that no ping falls due, and nobody is dropped, while a row waits for something.
     """
 
-    DEFAULTS = {'-w': '1', '-t': '30'}
+    DEFAULTS = {'-w': '1', '-t': '%d' % (3 * DEADLINE)}
 
     def __init__(self, path, options=None, listen=('unix',), before=None):
         self.path, self.options, self.listen = path, {**self.DEFAULTS, **(options or {})}, listen
