@@ -12,6 +12,7 @@ import argparse
 import functools
 import importlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -135,6 +136,34 @@ def show(row, state, problems, seconds, verbose):
         print(line)
 
 
+class Stopped(BaseException):
+    """Somebody's patience is over."""
+
+
+def stop(*_):
+    raise Stopped
+
+
+def play_all(chosen, play_one, jobs, verbose):
+    """How many of the rows ended how."""
+    counts = {'ok': 0, 'FAIL': 0, 'skip': 0}
+    # Processes, not threads: a thread that starts a broker would, for a moment, hold copies of all the others' sockets,
+    # and what they close would not be closed.
+    with ProcessPoolExecutor(jobs, get_context('fork'), signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
+        verdicts = [pool.submit(play_one, number) for number, _ in chosen]
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            for (_, row), result in zip(chosen, verdicts):
+                state, *rest = result.result()
+                counts[state] += 1
+                show(row, state, *rest, verbose)
+        except Stopped:
+            late = ' '.join(row.ident for (_, row), result in zip(chosen, verdicts) if result.running())
+            print(f'stopped; no verdict on {late}', flush=True)
+            os._exit(1)
+    return counts
+
+
 def main():
     parser = argparse.ArgumentParser(description='Compares two BUS/RT brokers answer by answer.')
     parser.add_argument('--ours', help='the busrtd under test')
@@ -159,14 +188,8 @@ def main():
     for path in (args.ours, args.reference):
         if not os.access(path, os.X_OK):
             parser.error(f'{path} is not a program')
-    counts = {'ok': 0, 'FAIL': 0, 'skip': 0}
-    # Processes, not threads: a thread that starts a broker would, for a moment, hold copies of all the others' sockets,
-    # and what they close would not be closed.
     play_one = functools.partial(verdict, os.path.abspath(args.ours), os.path.abspath(args.reference))
-    with ProcessPoolExecutor(args.j, get_context('fork')) as pool:
-        for (_, row), result in zip(chosen, pool.map(play_one, (i for i, _ in chosen))):
-            counts[result[0]] += 1
-            show(row, *result, args.verbose)
+    counts = play_all(chosen, play_one, args.j, args.verbose)
     print(f'{counts["ok"]} passed, {counts["FAIL"]} failed, {counts["skip"]} skipped')
     return 1 if counts['FAIL'] else 0
 
