@@ -139,9 +139,10 @@ int busrt_client_set_max_frame_size(busrt_client *client, size_t bytes);
  *
  * Back, the client first asks for its exclusions and subscriptions again: all that the program
  * asked for and did not take back, also what the broker had refused. What it refuses now is a
- * warning in the log. Masks that are not UTF-8 or longer than 65535 bytes are -EBADMSG in a client
- * that reconnects. Then goes what waited in the offline buffer, in its order, and then anything
- * new. Whatever was published in between is missed.
+ * warning in the log. Being connected does not mean that the broker has handled them yet: it has
+ * when it acknowledges anything that this client sent afterwards. Masks that are not UTF-8 or
+ * longer than 65535 bytes are -EBADMSG in a client that reconnects. Then goes what waited in the
+ * offline buffer, in its order, and then anything new. Whatever was published in between is missed.
  *
  * Secondaries reconnect by themselves, each for its own part, once their primary is back.
  */
