@@ -48,6 +48,9 @@ class FaultyServer(threading.Thread):
                 while line := stream.readline():
                     answer = self.answer(line)
                     if answer is None:
+                        # What nobody reads would make a reset of the end.
+                        peer.shutdown(socket.SHUT_WR)
+                        stream.read()
                         return
                     peer.sendall(answer)
             except OSError:
