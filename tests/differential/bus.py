@@ -346,10 +346,19 @@ class Peer:
         """Reads until all that the broker had to say to this peer, up to now, has been read."""
         if self.closed or self.ended:
             return
+        number, frame = self.new_fence()
+        self.send(frame)
+        self.wait_fence(number)
+
+    def new_fence(self):
+        """The number and the frame of a fence, to be sent."""
         number = self.next_fence
         self.next_fence += 1
         self.fences.add(number)
-        self.send(f.frame(f.MESSAGE, f.to(NOBODY), f.PROCESSED, number))
+        return number, f.frame(f.MESSAGE, f.to(NOBODY), f.PROCESSED, number)
+
+    def wait_fence(self, number):
+        """Reads to that fence, or to the end."""
         until = time.monotonic() + DEADLINE
         while (met := self._more(until)) is not None:
             if number in met:
