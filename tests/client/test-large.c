@@ -75,6 +75,7 @@ static void large_payloads_arrive(enum fake_net net)
                 _cleanup_op_ busrt_op *op = NULL;
 
                 c = connected_client(fake);
+                assert_int_equal(busrt_client_set_timeout(c, DEADLINE), 0);
                 assert_int_equal(busrt_client_send(c, NAME, iov, n, BUSRT_QOS_PROCESSED, NULL), 0);
                 n = cut(iov, PIECES, sizes[i]);
                 assert_int_equal(busrt_client_send(c, NAME, iov, n, BUSRT_QOS_PROCESSED, &op), 0);
