@@ -323,13 +323,23 @@ static bool has_more(const struct engine_local *l)
                !is_blocked(s);
 }
 
-/* What must wait stays with the client, which asks again when it is told of room. 0: it takes
- * another pass. */
+static ssize_t count_bytes(const struct iovec *iov, size_t n)
+{
+        size_t len = 0;
+
+        while (n-- > 0)
+                len += iov++->iov_len;
+        return (ssize_t)len;
+}
+
+/* What must wait stays with the client, which asks again when it is told of room. Bytes that end
+ * the session are taken, and all behind them, as by a socket: why it ends is still to be read. 0:
+ * it takes another pass. */
 static ssize_t local_handle(struct engine_local *l, const struct iovec *iov, size_t n,
                             bool *ret_more)
 {
         struct session *s = l->session;
-        bool spent, blocked;
+        bool ended, spent, blocked;
         size_t used;
 
         if (s->state < SESSION_LIVE)
@@ -338,12 +348,13 @@ static ssize_t local_handle(struct engine_local *l, const struct iovec *iov, siz
         if (session_has_input(s) && is_blocked(s))
                 return local_wait(l);
         used = local_consume(l, iov, n);
+        ended = s->state > SESSION_LIVE;
         spent = l->guest.budget <= 0;
         blocked = is_blocked(s);
         *ret_more = has_more(l);
         local_finish(l);
         if (s->state > SESSION_LIVE)
-                return -EPIPE;
+                return ended ? count_bytes(iov, n) : -EPIPE;
         if (used == 0 && !spent)
                 return blocked ? local_wait(l) : -EINVAL;
         l->wants_room = false;
