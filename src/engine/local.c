@@ -344,7 +344,7 @@ static ssize_t local_handle(struct engine_local *l, const struct iovec *iov, siz
 
         if (s->state < SESSION_LIVE)
                 engine_look_at_clock(s->engine);
-        l->wants_room = true;
+        l->wants_room = n > 0; /* else nothing of it waits with the client */
         if (session_has_input(s) && is_blocked(s))
                 return local_wait(l);
         used = local_consume(l, iov, n);
