@@ -136,7 +136,7 @@ static inline busrt_client *new_named_client(const char *name)
 {
         busrt_client *c;
 
-        assert_int_equal(busrt_client_new(name, &c), 0);
+        assert_int_equal(busrt_client_new_for_stream(name, &c), 0);
         return c;
 }
 
