@@ -191,8 +191,10 @@ static int read_once(busrt_client *c, uint64_t until)
         unsigned generation = c->generation;
         int r = client_is_stream(c) ? input_read(c) : 0;
 
-        /* Of a stream asking costs less than sleeping. */
+        /* Of a stream asking costs less than sleeping. There may always be something: time and what
+         * is to be written go on meanwhile. */
         if (r != 0 || c->generation != generation) {
+                (void)output_write(c);
                 (void)client_keep_time(c);
                 return MIN(r, 0);
         }
