@@ -20,8 +20,13 @@ spec.loader.exec_module(check_manual)
 
 STATES = "tests/client/test-misuse.c"
 ARGUMENTS = "tests/client/test-arguments.c"
-# Headers whose functions are not the library's: where theirs are called.
-ELSEWHERE = {"msgpack.h": ["tests/package/test-msgpack.c"], "sd-event.h": ["tests/package/test-sd-event.c"]}
+# Headers with a room of tests of their own, or whose functions are inline: where theirs are called.
+ELSEWHERE = {
+    "broker.h": ["tests/embed/test-misuse.c"],
+    "cursor.h": ["tests/client/test-cursor-arguments.c"],
+    "msgpack.h": ["tests/package/test-msgpack.c"],
+    "sd-event.h": ["tests/package/test-sd-event.c"],
+}
 
 NOT_CODE = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|^[ \t]*#[ \t]*include[^\n]*""", re.S | re.M)
 
