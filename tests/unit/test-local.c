@@ -259,6 +259,31 @@ static void their_coming_and_going_is_announced(void **state)
         bed_close(&bed);
 }
 
+/* Whoever has read a part, or one of many, finds the descriptor readable while there is more. */
+static void it_is_told_while_there_is_more(void **state)
+{
+        struct bed bed;
+        struct local a, b;
+        uint8_t byte;
+
+        local_bed_open(&bed);
+        a = local_join(&bed, "a");
+        b = local_join(&bed, "b");
+        for (unsigned n_frames = 1; n_frames < 4; n_frames++) {
+                for (unsigned i = 0; i < n_frames; i++)
+                        local_send(&a, WIRE_OP_MESSAGE, LITERAL("b\0hello"));
+                for (unsigned i = 0; i < n_frames * 13; i++) {
+                        assert_true(local_is_told(&b));
+                        assert_int_equal(engine_local_read(b.end, &byte, 1), 1);
+                }
+                assert_int_equal(engine_local_read(b.end, &byte, 1), -EAGAIN);
+                assert_false(local_is_told(&b));
+        }
+        local_close(&a);
+        local_close(&b);
+        bed_close(&bed);
+}
+
 /* One write in two pieces, cut at every byte, is the same as in one. */
 static void a_frame_may_come_in_pieces(void **state)
 {
@@ -327,6 +352,7 @@ int main(void)
                 cmocka_unit_test(fan_out_reaches_everybody),
                 cmocka_unit_test(what_is_excluded_does_not_come),
                 cmocka_unit_test(their_coming_and_going_is_announced),
+                cmocka_unit_test(it_is_told_while_there_is_more),
                 cmocka_unit_test(a_frame_may_come_in_pieces),
                 cmocka_unit_test(half_a_frame_is_an_error),
         };
