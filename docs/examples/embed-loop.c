@@ -84,22 +84,22 @@ static int process(struct console *console)
         return r;
 }
 
-/* How long both may wait: the broker tells a span, the client a moment. Rounded up. */
+/* How long both may wait, rounded up. */
 static int milliseconds(struct console *console)
 {
         struct timespec now;
-        uint64_t usec, span, until;
+        uint64_t usec, first, until;
 
-        if (busrt_broker_get_timeout(console->broker, &span) < 0 ||
+        if (busrt_broker_get_timeout(console->broker, &first) < 0 ||
             busrt_client_get_timeout(console->client, &until) < 0)
                 return 0;
-        if (until != UINT64_MAX) {
-                clock_gettime(CLOCK_MONOTONIC, &now);
-                usec = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-                until = until <= usec ? 0 : until - usec;
-                span = until < span ? until : span;
-        }
-        return span == UINT64_MAX ? -1 : (int)((span + 999) / 1000);
+        if (until < first)
+                first = until;
+        if (first == UINT64_MAX)
+                return -1;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        usec = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return first <= usec ? 0 : (int)((first - usec + 999) / 1000);
 }
 
 static int run(struct console *console)

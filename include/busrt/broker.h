@@ -130,10 +130,10 @@ int busrt_broker_connect(busrt_broker *broker, busrt_client *client);
  * pthread_create(3). */
 int busrt_broker_start(busrt_broker *broker);
 
-/* Or, with one worker, in the program's loop: wait until the descriptor is readable (POLLIN) or the
- * timeout has passed (UINT64_MAX: none), then process, always by one thread at a time. Clients in
- * this process are routed to meanwhile, but sockets are not read nor accepted, and nobody is timed
- * out. */
+/* Or, with one worker, in the program's loop: wait until the descriptor is readable (POLLIN) or
+ * that moment has come (as of busrt_client_get_timeout(): CLOCK_MONOTONIC, 0 = now, UINT64_MAX =
+ * never), then process, always by one thread at a time. Clients in this process are routed to
+ * meanwhile, but sockets are not read nor accepted, and nobody is timed out. */
 int busrt_broker_get_fd(busrt_broker *broker);
 int busrt_broker_get_timeout(busrt_broker *broker, uint64_t *ret_usec);
 /* Does one bounded turn of what there is to do. -EBUSY: it was started, or has more workers. */
@@ -171,11 +171,11 @@ typedef struct busrt_broker_question {
  * and an event tells it. Called on the thread that routes, with the broker in hand: it must be
  * quick, and call nothing of a broker or its clients. What was allowed to a client may be
  * remembered for it. */
-typedef int (*busrt_access_handler)(busrt_broker *broker, const busrt_broker_question *question,
-                                    void *userdata);
+typedef int (*busrt_broker_access_handler)(busrt_broker *broker,
+                                           const busrt_broker_question *question, void *userdata);
 /* Without a handler everybody may everything. When: as the options that are marked "start", else
  * -EBUSY. */
-int busrt_broker_set_access_handler(busrt_broker *broker, busrt_access_handler handler,
+int busrt_broker_set_access_handler(busrt_broker *broker, busrt_broker_access_handler handler,
                                     void *userdata);
 /* The handler's answers have changed: all clients and their subscriptions are asked for anew, and
  * who may not have its name any more is disconnected. */

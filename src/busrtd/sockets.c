@@ -215,7 +215,7 @@ static int open_address(const struct transport_address *address, const char **re
 {
         switch (address->kind) {
         case TRANSPORT_UNIX:
-                return transport_listen_unix(address->text, ret_error);
+                return transport_listen_unix(address->text, 0, ret_error);
         case TRANSPORT_TCP:
                 return transport_listen_tcp(address->text, ret_error);
         case TRANSPORT_FIFO:

@@ -44,8 +44,8 @@ void guard_attach(busrt_broker *b)
                 engine_set_guard(b->engine, on_question, b);
 }
 
-PUBLIC int busrt_broker_set_access_handler(busrt_broker *broker, busrt_access_handler handler,
-                                           void *userdata)
+PUBLIC int busrt_broker_set_access_handler(busrt_broker *broker,
+                                           busrt_broker_access_handler handler, void *userdata)
 {
         int r;
 

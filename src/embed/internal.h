@@ -41,11 +41,12 @@ struct busrt_broker {
         int epoll_fd; /* the loop: listeners, the engine's events, and the engine itself where the
                          program serves it */
         int wake_fd;  /* the loop has changed, or ends */
-        uint64_t retry_at; /* when listeners that look away look again; NSEC_INFINITY: none does */
+        uint64_t retry_at; /* when listeners that look away look again; NSEC_INFINITY: none does.
+                              Atomic, the loop's to change */
         bool ending;       /* atomic: the loop's thread is to end */
         pthread_t thread;
 
-        busrt_access_handler on_question;
+        busrt_broker_access_handler on_question;
         void *on_question_data;
         busrt_broker_event_handler on_event;
         void *on_event_data;

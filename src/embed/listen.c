@@ -80,7 +80,9 @@ static void look_away(struct listener *l, int error)
         if (!l->told)
                 loop_tell_listener(l->broker, l->name, strerrordesc_np(-error));
         l->paused = l->told = true;
-        l->broker->retry_at = MIN(l->broker->retry_at, clock_nsec(CLOCK_MONOTONIC) + PAUSE);
+        __atomic_store_n(&l->broker->retry_at,
+                         MIN(l->broker->retry_at, clock_nsec(CLOCK_MONOTONIC) + PAUSE),
+                         __ATOMIC_RELAXED);
 }
 
 void listener_accept(struct listener *l, uint32_t revents)
@@ -114,7 +116,7 @@ void listeners_retry(busrt_broker *b)
 {
         struct listener *l;
 
-        b->retry_at = NSEC_INFINITY;
+        __atomic_store_n(&b->retry_at, NSEC_INFINITY, __ATOMIC_RELAXED);
         LIST_FOREACH (l, &b->listeners, link) {
                 if (!l->paused)
                         continue;
@@ -178,22 +180,11 @@ static int listener_new(busrt_broker *b, int fd, const char *path)
 
 static int open_address(const struct transport_address *address, mode_t mode)
 {
-        const char *why;
-        int fd;
-
         switch (address->kind) {
         case TRANSPORT_UNIX:
-                fd = transport_listen_unix(address->text, &why);
-                if (fd >= 0 && mode && chmod(address->text, mode) < 0) {
-                        int error = errno;
-
-                        (void)unlink(address->text);
-                        close_fd(fd);
-                        return -error;
-                }
-                return fd;
+                return transport_listen_unix(address->text, mode, NULL);
         case TRANSPORT_TCP:
-                return transport_listen_tcp(address->text, &why);
+                return transport_listen_tcp(address->text, NULL);
         default:
                 return -EPROTONOSUPPORT;
         }

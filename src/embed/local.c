@@ -59,6 +59,8 @@ PUBLIC int busrt_broker_connect(busrt_broker *broker, busrt_client *client)
 
         if (!broker || !client)
                 return -EINVAL;
+        if (busrt_client_get_fd(client) < 0)
+                return -ECHILD; /* in which the broker's lock may be in any state */
         pthread_mutex_lock(&broker->lock);
         r = make_stream(broker, &s);
         pthread_mutex_unlock(&broker->lock);

@@ -117,6 +117,11 @@ static void on_descriptor(busrt_broker *b, const struct epoll_event *ev)
                 listener_accept(ev->data.ptr, ev->events);
 }
 
+static uint64_t retry_at(const busrt_broker *b)
+{
+        return __atomic_load_n(&b->retry_at, __ATOMIC_RELAXED);
+}
+
 static int turn(busrt_broker *b, int timeout)
 {
         struct epoll_event events[EVENTS_PER_TURN];
@@ -126,7 +131,7 @@ static int turn(busrt_broker *b, int timeout)
                 return -errno;
         for (int i = 0; i < n; i++)
                 on_descriptor(b, &events[i]);
-        if (b->retry_at != NSEC_INFINITY && clock_nsec(CLOCK_MONOTONIC) >= b->retry_at) {
+        if (retry_at(b) != NSEC_INFINITY && clock_nsec(CLOCK_MONOTONIC) >= retry_at(b)) {
                 pthread_mutex_lock(&b->lock);
                 listeners_retry(b);
                 pthread_mutex_unlock(&b->lock);
@@ -134,13 +139,13 @@ static int turn(busrt_broker *b, int timeout)
         return 0;
 }
 
-static uint64_t until_retry(const busrt_broker *b)
+static int until_retry(const busrt_broker *b)
 {
-        uint64_t now = clock_nsec(CLOCK_MONOTONIC);
+        uint64_t now = clock_nsec(CLOCK_MONOTONIC), at = retry_at(b);
 
-        if (b->retry_at == NSEC_INFINITY)
-                return UINT64_MAX;
-        return b->retry_at <= now ? 0 : b->retry_at - now;
+        if (at == NSEC_INFINITY)
+                return -1;
+        return at <= now ? 0 : (int)((at - now) / NSEC_PER_MSEC) + 1;
 }
 
 void *loop_main(void *broker)
@@ -148,12 +153,8 @@ void *loop_main(void *broker)
         busrt_broker *b = broker;
 
         (void)pthread_setname_np(pthread_self(), "busrt-broker");
-        while (!__atomic_load_n(&b->ending, __ATOMIC_ACQUIRE)) {
-                uint64_t wait = until_retry(b);
-
-                if (turn(b, wait == UINT64_MAX ? -1 : (int)(wait / NSEC_PER_MSEC) + 1) < 0)
-                        break;
-        }
+        while (!__atomic_load_n(&b->ending, __ATOMIC_ACQUIRE) && turn(b, until_retry(b)) >= 0)
+                ;
         return NULL;
 }
 
@@ -166,7 +167,7 @@ PUBLIC int busrt_broker_get_fd(busrt_broker *broker)
 
 PUBLIC int busrt_broker_get_timeout(busrt_broker *broker, uint64_t *ret_usec)
 {
-        uint64_t nsec;
+        uint64_t at;
         int msec = 0;
 
         if (!broker || !ret_usec)
@@ -174,13 +175,11 @@ PUBLIC int busrt_broker_get_timeout(busrt_broker *broker, uint64_t *ret_usec)
         pthread_mutex_lock(&broker->lock);
         if (broker->state == BROKER_SERVED)
                 msec = engine_timeout(broker->engine);
-        else if (broker->state == BROKER_NEW)
-                msec = 0;
-        nsec = until_retry(broker);
         pthread_mutex_unlock(&broker->lock);
-        *ret_usec = nsec == UINT64_MAX ? UINT64_MAX : nsec / NSEC_PER_USEC;
-        if (msec >= 0)
-                *ret_usec = MIN(*ret_usec, (uint64_t)msec * 1000);
+        at = retry_at(broker);
+        if (msec > 0)
+                at = MIN(at, clock_nsec(CLOCK_MONOTONIC) + (uint64_t)msec * NSEC_PER_MSEC);
+        *ret_usec = msec == 0 ? 0 : at == NSEC_INFINITY ? UINT64_MAX : at / NSEC_PER_USEC + 1;
         return 0;
 }
 

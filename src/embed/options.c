@@ -2,6 +2,8 @@
 /* What a broker is like: each option is a field of the engine's configuration. */
 #include "embed/internal.h"
 
+#define PER_USER_MAX 10000000
+
 enum unit { COUNT, USEC, WORD };
 
 static const struct option {
@@ -13,30 +15,30 @@ static const struct option {
 #define FIELD(name) offsetof(struct engine_config, name), sizeof(((struct engine_config *)0)->name)
 #define USEC_MAX (UINT64_MAX / NSEC_PER_USEC)
         [BUSRT_BROKER_WORKERS] = {FIELD(n_workers), COUNT, true, 1, 256},
-        [BUSRT_BROKER_TIMEOUT] = {FIELD(timeout), USEC, false, 1000, UINT32_MAX *UINT64_C(1000)},
+        [BUSRT_BROKER_TIMEOUT] = {FIELD(timeout), USEC, false, 10000, UINT32_MAX *UINT64_C(1000)},
         [BUSRT_BROKER_BUSY_POLL] = {FIELD(busy_poll), USEC, false, 0, 1000000},
         [BUSRT_BROKER_QUEUE_FRAMES] = {FIELD(queue_frames), COUNT, false, 1, UINT32_MAX},
-        [BUSRT_BROKER_QUEUE_BYTES] = {FIELD(queue_bytes), COUNT, false, 1, SIZE_MAX / 4},
-        [BUSRT_BROKER_MEMORY] = {FIELD(queue_memory_max), COUNT, false, 1, SIZE_MAX},
+        [BUSRT_BROKER_QUEUE_BYTES] = {FIELD(queue_bytes), COUNT, false, 4096, UINT64_C(1) << 40},
+        [BUSRT_BROKER_MEMORY] = {FIELD(queue_memory_max), COUNT, false, 1 << 20, UINT64_C(1) << 50},
         [BUSRT_BROKER_MEMORY_PER_USER] = {FIELD(queue_memory_max_per_user), COUNT, false, 0,
-                                          SIZE_MAX},
-        [BUSRT_BROKER_MAX_FRAME] = {FIELD(max_frame_size), COUNT, false, 1, UINT32_MAX},
+                                          UINT64_C(1) << 50},
+        [BUSRT_BROKER_MAX_FRAME] = {FIELD(max_frame_size), COUNT, false, 1024, UINT32_MAX},
         [BUSRT_BROKER_MAX_TOPIC_PARTS] = {FIELD(max_topic_parts), COUNT, false, 1, 65536},
-        [BUSRT_BROKER_MAX_TOPIC_LENGTH] = {FIELD(max_topic_length), COUNT, false, 1, 65536},
-        [BUSRT_BROKER_SLOW_PACE] = {FIELD(slow_pace), USEC, false, 0, 1000000},
+        [BUSRT_BROKER_MAX_TOPIC_LENGTH] = {FIELD(max_topic_length), COUNT, false, 1, 1 << 20},
+        [BUSRT_BROKER_SLOW_PACE] = {FIELD(slow_pace), USEC, false, 0, 500000},
         [BUSRT_BROKER_SLOW_POLICY] = {FIELD(slow_policy), WORD, false, 0, SLOW_DROP_OLDEST},
         [BUSRT_BROKER_FORCE_REGISTER] = {FIELD(force_register), WORD, false, 0, FORCE_REGISTER_ANY},
         [BUSRT_BROKER_MAX_CONNECTIONS] = {FIELD(max_connections_per_user), COUNT, false, 1,
-                                          UINT32_MAX},
+                                          PER_USER_MAX},
         [BUSRT_BROKER_MAX_HANDSHAKES] = {FIELD(max_handshakes_per_user), COUNT, false, 1,
-                                         UINT32_MAX},
-        [BUSRT_BROKER_MAX_NAMES] = {FIELD(max_names_per_user), COUNT, false, 1, UINT32_MAX},
+                                         PER_USER_MAX},
+        [BUSRT_BROKER_MAX_NAMES] = {FIELD(max_names_per_user), COUNT, false, 1, PER_USER_MAX},
         [BUSRT_BROKER_MAX_SUBSCRIPTIONS] = {FIELD(max_subscriptions_per_user), COUNT, false, 1,
-                                            UINT32_MAX},
+                                            PER_USER_MAX},
         [BUSRT_BROKER_CONNECTION_RATE] = {FIELD(connection_rate_per_user), COUNT, false, 0,
-                                          UINT32_MAX},
+                                          PER_USER_MAX},
         [BUSRT_BROKER_CONNECTION_BURST] = {FIELD(connection_burst_per_user), COUNT, false, 1,
-                                           UINT32_MAX},
+                                           PER_USER_MAX},
 };
 
 _Static_assert((int)BUSRT_SLOW_DROP_OLDEST == (int)SLOW_DROP_OLDEST &&

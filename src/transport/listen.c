@@ -96,7 +96,7 @@ static int unix_bind(int fd, const char *path, const struct sockaddr_un *sa, con
         return bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno : 0;
 }
 
-int transport_listen_unix(const char *path, const char **ret_error)
+int transport_listen_unix(const char *path, mode_t mode, const char **ret_error)
 {
         _cleanup_close_ int fd = -1, lock = -1;
         struct sockaddr_un sa;
@@ -113,7 +113,7 @@ int transport_listen_unix(const char *path, const char **ret_error)
         r = unix_bind(fd, path, &sa, ret_error);
         if (r < 0)
                 return r;
-        if (listen(fd, SOMAXCONN) < 0) {
+        if ((mode && chmod(path, mode) < 0) || listen(fd, SOMAXCONN) < 0) {
                 r = -errno;
                 (void)unlink(path);
                 return r;

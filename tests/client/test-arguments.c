@@ -283,6 +283,22 @@ static void names(void **state)
         assert_int_equal(try_name("\xc3\xa4"), 0);
 }
 
+/* Those that begin with a dot are no names for a socket. */
+static void names_for_streams(void **state)
+{
+        static const char *const bad[] = {NULL, "", ".", "..", ".a\nb", "\xc3"};
+        _cleanup_client_ busrt_client *dot = NULL;
+        busrt_client *none = NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                EINVALS(busrt_client_new_for_stream(bad[i], &none));
+        EINVALS(busrt_client_new_for_stream(".me", NULL));
+        assert_null(none);
+        assert_int_equal(busrt_client_new_for_stream(".me", &dot), 0);
+        EINVALS(busrt_client_connect(dot, "/nowhere.sock"));
+        assert_int_equal(busrt_client_get_state(dot), BUSRT_STATE_NEW);
+}
+
 static void names_of_secondaries(void **state)
 {
         _cleanup_client_ busrt_client *c = quiet_client("me");
@@ -448,6 +464,7 @@ int main(void)
                 cmocka_unit_test(arguments_of_servers),
                 cmocka_unit_test(arguments_of_topics),
                 cmocka_unit_test(names),
+                cmocka_unit_test(names_for_streams),
                 cmocka_unit_test(names_of_secondaries),
                 cmocka_unit_test(addresses),
                 cmocka_unit_test(sockets_that_are_none),

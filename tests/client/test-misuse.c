@@ -179,6 +179,34 @@ static int connect_a_socket(busrt_client *c)
         return r;
 }
 
+static ssize_t no_read(void *userdata, void *to, size_t size)
+{
+        return -EAGAIN;
+}
+
+static ssize_t no_write(void *userdata, const struct iovec *iov, size_t n)
+{
+        return -EAGAIN;
+}
+
+static void close_stream(void *userdata)
+{
+        *(bool *)userdata = true;
+}
+
+/* The stream is closed all the same. */
+static int connect_a_stream(busrt_client *c)
+{
+        bool closed = false;
+        busrt_stream stream = {
+                .read = no_read, .write = no_write, .close = close_stream, .userdata = &closed};
+        int r = busrt_client_connect_stream(c, &stream);
+
+        if (c && r != -ECHILD)
+                assert_true(closed);
+        return r;
+}
+
 static int has_fd(busrt_client *c)
 {
         int r = busrt_client_get_fd(c);
@@ -323,6 +351,7 @@ static const struct row rows[] = {
         ROW(connect_blocking, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
         ROW(connect_start, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
         ROW(connect_a_socket, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
+        ROW(connect_a_stream, SKIP, -EALREADY, -EISCONN, -EISCONN, -EISCONN),
         ROW(get_state, BUSRT_STATE_NEW, BUSRT_STATE_CONNECTING, BUSRT_STATE_RECONNECTING,
             BUSRT_STATE_CLOSED, BUSRT_STATE_CONNECTED),
         ROW(get_error, 0, 0, -ECONNRESET, -ESHUTDOWN, 0),

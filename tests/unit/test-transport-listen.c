@@ -58,7 +58,7 @@ static int connect_to(const char *path)
 static void test_a_unix_listener_listens(void **state)
 {
         const char *error = "untouched";
-        int fd = transport_listen_unix(in_directory("s"), &error), client;
+        int fd = transport_listen_unix(in_directory("s"), 0, &error), client;
         char name[PATH_MAX];
 
         assert_true(fd >= 0);
@@ -75,11 +75,11 @@ static void test_a_unix_listener_listens(void **state)
 
 static void test_a_stale_socket_is_replaced(void **state)
 {
-        int first = transport_listen_unix(in_directory("s"), NULL), second, client;
+        int first = transport_listen_unix(in_directory("s"), 0, NULL), second, client;
 
         assert_true(first >= 0);
         close(first); /* the file stays */
-        second = transport_listen_unix(in_directory("s"), NULL);
+        second = transport_listen_unix(in_directory("s"), 0, NULL);
         assert_true(second >= 0);
         client = connect_to(in_directory("s"));
         assert_true(client >= 0);
@@ -90,11 +90,11 @@ static void test_a_stale_socket_is_replaced(void **state)
 static void test_a_living_socket_is_not_stolen(void **state)
 {
         const char *error;
-        int first = transport_listen_unix(in_directory("s"), NULL), client;
+        int first = transport_listen_unix(in_directory("s"), 0, NULL), client;
         struct stat before, after;
 
         assert_int_equal(lstat(in_directory("s"), &before), 0);
-        assert_int_equal(transport_listen_unix(in_directory("s"), &error), -EADDRINUSE);
+        assert_int_equal(transport_listen_unix(in_directory("s"), 0, &error), -EADDRINUSE);
         assert_non_null(error);
         assert_int_equal(lstat(in_directory("s"), &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);
@@ -121,7 +121,7 @@ static void test_a_busy_socket_is_not_stolen(void **state)
                         break;
         }
         assert_in_range(n, 1, ARRAY_SIZE(clients) - 1);
-        assert_int_equal(transport_listen_unix(sa.sun_path, NULL), -EADDRINUSE);
+        assert_int_equal(transport_listen_unix(sa.sun_path, 0, NULL), -EADDRINUSE);
         for (size_t i = 0; i <= n; i++)
                 close(clients[i]);
         close(fd);
@@ -134,7 +134,7 @@ static void test_other_files_are_left_alone(void **state)
         int fd = open(in_directory("x"), O_CREAT | O_WRONLY, 0600);
 
         close(fd);
-        assert_int_equal(transport_listen_unix(in_directory("x"), &error), -EEXIST);
+        assert_int_equal(transport_listen_unix(in_directory("x"), 0, &error), -EEXIST);
         assert_non_null(error);
         assert_int_equal(transport_open_fifo(in_directory("x"), &error), -EEXIST);
         assert_non_null(error);
@@ -142,7 +142,7 @@ static void test_other_files_are_left_alone(void **state)
         assert_true(S_ISREG(st.st_mode));
         assert_int_equal(unlink(in_directory("x")), 0);
         assert_int_equal(symlink("/etc/passwd", in_directory("x")), 0);
-        assert_int_equal(transport_listen_unix(in_directory("x"), NULL), -EEXIST);
+        assert_int_equal(transport_listen_unix(in_directory("x"), 0, NULL), -EEXIST);
         assert_int_equal(transport_open_fifo(in_directory("x"), NULL), -EEXIST);
 }
 
@@ -154,9 +154,9 @@ static void test_errors_say_what(void **state)
         memset(long_path, 'x', sizeof(long_path));
         long_path[0] = '/';
         long_path[sizeof(long_path) - 1] = '\0';
-        assert_int_equal(transport_listen_unix(long_path, &error), -ENAMETOOLONG);
+        assert_int_equal(transport_listen_unix(long_path, 0, &error), -ENAMETOOLONG);
         assert_non_null(error);
-        assert_int_equal(transport_listen_unix(in_directory("no/s"), &error), -ENOENT);
+        assert_int_equal(transport_listen_unix(in_directory("no/s"), 0, &error), -ENOENT);
         assert_non_null(error);
         assert_int_equal(transport_open_fifo(in_directory("no/f"), &error), -ENOENT);
         assert_non_null(error);
@@ -172,7 +172,7 @@ static void contend(int go, int told, int over)
         char answer;
 
         (void)!read(go, &answer, 1);
-        answer = transport_listen_unix(in_directory("s"), NULL) >= 0;
+        answer = transport_listen_unix(in_directory("s"), 0, NULL) >= 0;
         (void)!write(told, &answer, 1);
         (void)!read(over, &answer, 1);
         _exit(0);
@@ -188,7 +188,7 @@ static void test_of_many_at_once_one_gets_the_stale_socket(void **state)
                 int won = 0;
                 char answer;
 
-                close(transport_listen_unix(in_directory("s"), NULL));
+                close(transport_listen_unix(in_directory("s"), 0, NULL));
                 assert_true(pipe(go) == 0 && pipe(told) == 0 && pipe(over) == 0);
                 for (size_t i = 0; i < N; i++)
                         if (fork() == 0) {
