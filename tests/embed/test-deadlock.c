@@ -121,7 +121,7 @@ static void two_flood(void *(*work)(void *), bool handler, bool socket)
                              {.client = new_client("b"), .to = "a"}};
 
         assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_QUEUE_FRAMES, 50), 0);
-        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_SLOW_PACE, SECOND), 0);
+        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_SLOW_PACE, SECOND / 2), 0);
         assert_int_equal(busrt_broker_listen(b, place.path, 0), 0);
         assert_int_equal(busrt_broker_start(b), 0);
         for (unsigned i = 0; i < 2; i++) {

@@ -237,7 +237,7 @@ static void a_receiver_that_reads_on_another_thread(void **state)
 
         assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_TIMEOUT, HOUR), 0);
         assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_QUEUE_FRAMES, 4), 0);
-        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_SLOW_PACE, SECOND), 0);
+        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_SLOW_PACE, SECOND / 2), 0);
         assert_int_equal(busrt_broker_listen(b, place.path, 0), 0);
         receiver.client = joined(b, "r");
         assert_int_equal(busrt_client_set_ping_interval(sender, 0), 0);

@@ -449,8 +449,8 @@ static void sending_nonsense(void **state)
         assert_int_equal(busrt_broker_send(b, BUSRT_KIND_BROADCAST, "\xff", "x", 1), -EINVAL);
         assert_int_equal(busrt_broker_send(b, BUSRT_KIND_PUBLICATION, "\xff", "x", 1), -EINVAL);
         assert_int_equal(busrt_broker_send(b, BUSRT_KIND_PUBLICATION, longest, "x", 1), -EINVAL);
-        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_MAX_FRAME, 100), 0);
-        assert_int_equal(busrt_broker_send(b, BUSRT_KIND_MESSAGE, "c", longest, 101), -EMSGSIZE);
+        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_MAX_FRAME, 1024), 0);
+        assert_int_equal(busrt_broker_send(b, BUSRT_KIND_MESSAGE, "c", longest, 1025), -EMSGSIZE);
         assert_int_equal(busrt_broker_send(b, BUSRT_KIND_MESSAGE, "c", "x", SIZE_MAX), -EMSGSIZE);
         assert_int_equal(busrt_broker_send(b, BUSRT_KIND_MESSAGE, "c", longest, 10), 0);
         expect_frame(c, BUSRT_KIND_MESSAGE, ".broker", "xxxxxxxxxx");

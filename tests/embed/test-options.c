@@ -17,24 +17,24 @@ static const struct row {
                 BUSRT_BROKER_##name, #name, __VA_ARGS__                                            \
         }
         ROW(WORKERS, 1, 1, 256, true),
-        ROW(TIMEOUT, 5 * SECOND, 1000, UINT32_MAX *UINT64_C(1000), false),
+        ROW(TIMEOUT, 5 * SECOND, 10000, UINT32_MAX *UINT64_C(1000), false),
         ROW(BUSY_POLL, 0, 0, SECOND, false),
         ROW(QUEUE_FRAMES, 8192, 1, UINT32_MAX, false),
-        ROW(QUEUE_BYTES, 16 << 20, 1, SIZE_MAX / 4, false),
-        ROW(MEMORY, 0, 1, SIZE_MAX, false),
-        ROW(MEMORY_PER_USER, 0, 0, SIZE_MAX, false),
-        ROW(MAX_FRAME, 64 << 20, 1, UINT32_MAX, false),
+        ROW(QUEUE_BYTES, 16 << 20, 4096, UINT64_C(1) << 40, false),
+        ROW(MEMORY, 0, 1 << 20, UINT64_C(1) << 50, false),
+        ROW(MEMORY_PER_USER, 0, 0, UINT64_C(1) << 50, false),
+        ROW(MAX_FRAME, 64 << 20, 1024, UINT32_MAX, false),
         ROW(MAX_TOPIC_PARTS, 128, 1, 65536, false),
-        ROW(MAX_TOPIC_LENGTH, 4096, 1, 65536, false),
-        ROW(SLOW_PACE, 100 * MSEC, 0, SECOND, false),
+        ROW(MAX_TOPIC_LENGTH, 4096, 1, 1 << 20, false),
+        ROW(SLOW_PACE, 100 * MSEC, 0, SECOND / 2, false),
         ROW(SLOW_POLICY, BUSRT_SLOW_DISCONNECT, 0, BUSRT_SLOW_DROP_OLDEST, false),
         ROW(FORCE_REGISTER, BUSRT_FORCE_REGISTER_NO, 0, BUSRT_FORCE_REGISTER_ANY, false),
-        ROW(MAX_CONNECTIONS, 16000, 1, UINT32_MAX, false),
-        ROW(MAX_HANDSHAKES, 8192, 1, UINT32_MAX, false),
-        ROW(MAX_NAMES, 16000, 1, UINT32_MAX, false),
-        ROW(MAX_SUBSCRIPTIONS, 100000, 1, UINT32_MAX, false),
-        ROW(CONNECTION_RATE, 2000, 0, UINT32_MAX, false),
-        ROW(CONNECTION_BURST, 16000, 1, UINT32_MAX, false),
+        ROW(MAX_CONNECTIONS, 16000, 1, 10000000, false),
+        ROW(MAX_HANDSHAKES, 8192, 1, 10000000, false),
+        ROW(MAX_NAMES, 16000, 1, 10000000, false),
+        ROW(MAX_SUBSCRIPTIONS, 100000, 1, 10000000, false),
+        ROW(CONNECTION_RATE, 2000, 0, 10000000, false),
+        ROW(CONNECTION_BURST, 16000, 1, 10000000, false),
 };
 
 static uint64_t value_of(busrt_broker *b, const struct row *row)
@@ -140,6 +140,7 @@ static size_t fill(busrt_client *from, const char *to)
 /* In force when the call returns. */
 static void a_limit_holds_for_who_is_there(void **state)
 {
+        static char long_text[1024]; /* and the name before it */
         _cleanup_broker_ busrt_broker *b = new_broker();
         _cleanup_client_ busrt_client *a = joined(b, "a"), *r = joined(b, "r"), *c = NULL;
 
@@ -152,9 +153,11 @@ static void a_limit_holds_for_who_is_there(void **state)
         assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_QUEUE_FRAMES, 20), 0);
         assert_int_equal(fill(a, "c"), 20);
         expect_closed(c, -ECONNRESET);
-        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_MAX_FRAME, 4), 0);
+        assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_MAX_FRAME, sizeof(long_text)), 0);
         assert_int_equal(busrt_client_send(a, "a", IOV("x"), ACKED, NULL), 0);
-        assert_int_equal(busrt_client_send(a, "a", IOV("xyz"), ACKED, NULL), -EBADMSG);
+        assert_int_equal(busrt_client_send(a, "a", &(struct iovec){long_text, sizeof(long_text)}, 1,
+                                           ACKED, NULL),
+                         -EBADMSG);
 }
 
 static void names_are_taken_over_where_that_is_set(void **state)

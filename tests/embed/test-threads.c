@@ -317,7 +317,7 @@ static void all_talk(uint64_t queue_frames)
         assert_int_equal(busrt_broker_set(crowd.broker, BUSRT_BROKER_QUEUE_FRAMES, queue_frames),
                          0);
         assert_int_equal(busrt_broker_set(crowd.broker, BUSRT_BROKER_WORKERS, 2), 0);
-        assert_int_equal(busrt_broker_set(crowd.broker, BUSRT_BROKER_SLOW_PACE, SECOND), 0);
+        assert_int_equal(busrt_broker_set(crowd.broker, BUSRT_BROKER_SLOW_PACE, SECOND / 2), 0);
         assert_int_equal(busrt_broker_set(crowd.broker, BUSRT_BROKER_TIMEOUT, DEADLINE), 0);
         assert_int_equal(busrt_broker_set_event_handler(crowd.broker, count_event, &crowd), 0);
         assert_int_equal(busrt_broker_listen(crowd.broker, place.path, 0), 0);

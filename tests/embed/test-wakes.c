@@ -122,7 +122,7 @@ static void play(void (*await)(busrt_client *c, size_t len), size_t largest, siz
 
         assert_int_equal(busrt_client_set_ping_interval(p.here, 0), 0);
         assert_int_equal(busrt_client_set_receive_buffer(p.here, receive_buffer), 0);
-        assert_int_equal(busrt_broker_set(p.broker, BUSRT_BROKER_SLOW_PACE, SECOND), 0);
+        assert_int_equal(busrt_broker_set(p.broker, BUSRT_BROKER_SLOW_PACE, SECOND / 2), 0);
         assert_int_equal(busrt_broker_connect(p.broker, p.here), 0);
         p.there = socket ? joined_by_socket("there") : joined(p.broker, "there");
         assert_int_equal(pthread_create(&p.thread, NULL, answer, &p), 0);
