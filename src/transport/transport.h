@@ -34,8 +34,8 @@ int transport_address_parse(const char *text, struct transport_address *ret);
 
 /* All return a listening, non-blocking, close-on-exec fd, or -errno. ret_error (may be NULL) points
  * to a static text that says more than errno does, or is NULL. */
-/* A stale socket file is replaced only if nobody listens on it (-EADDRINUSE otherwise). mode: of the
- * file; 0: as the umask has it. */
+/* A stale socket file is replaced only if nobody listens on it (-EADDRINUSE otherwise). mode: of
+ * the file; 0: as the umask has it. */
 int transport_listen_unix(const char *path, mode_t mode, const char **ret_error);
 /* host:port, [v6]:port; names are resolved. The first of a name's addresses that this machine has
  * is used. */

@@ -88,7 +88,8 @@ def written_constants():
 
 def refresh():
     write(TYPES, types())
-    write(CONSTANTS, f'# {LICENCE}\n' + ''.join(f'{name} {value}\n' for name, value in constants(HEADERS).items()))
+    if NAME == 'libbusrt':
+        write(CONSTANTS, f'# {LICENCE}\n' + ''.join(f'{name} {value}\n' for name, value in constants(HEADERS).items()))
 
 
 def has_debug_info():
@@ -136,6 +137,9 @@ class Types(unittest.TestCase):
 
     def test_changes_are_caught(self):
         """Each is a baseline that says something else than the library does."""
+        if NAME != 'libbusrt':
+            self.is_caught(r"(<enumerator name='BUSRT_BROKER_CONNECTION_BURST' value=')18", r'\g<1>5')
+            return
         is_int = re.search(r"<type-decl name='int' [^>]*id='(\w+)'", self.baseline).group(1)
         version = re.search(r" *<elf-symbol name='busrt_version' [^>]*>\n", self.baseline).group(0)
         function = re.search(r" *<function-decl name='busrt_version' .*?</function-decl>\n", self.baseline, re.S).group(0)
@@ -193,9 +197,9 @@ class Symbols(unittest.TestCase):
         self.assertEqual(self.gensymbols(self.listed), '')
 
     def test_one_more_and_one_less_are_caught(self):
-        line = re.search(r'^ busrt_version@.*\n', self.listed, re.M).group(0)
-        self.assertIn('+ busrt_version@', self.gensymbols(self.listed.replace(line, '')))
-        self.assertIn('busrt_gone@', self.gensymbols(self.listed.replace(line, line + line.replace('version', 'gone'))))
+        line, name = re.search(r'^ (busrt_\w+)@.*\n', self.listed, re.M).group(0, 1)
+        self.assertIn(f'+ {name}@', self.gensymbols(self.listed.replace(line, '')))
+        self.assertIn('busrt_gone@', self.gensymbols(self.listed.replace(line, line + line.replace(name, 'busrt_gone'))))
 
 
 def main():

@@ -23,7 +23,7 @@ ARGUMENTS = "tests/client/test-arguments.c"
 # Headers with a room of tests of their own, or whose functions are inline: where theirs are called.
 ELSEWHERE = {
     "broker.h": ["tests/embed/test-misuse.c"],
-    "cursor.h": ["tests/client/test-cursor-arguments.c"],
+    "cursor.h": ["tests/client/test-cursor-arguments.c", STATES],
     "msgpack.h": ["tests/package/test-msgpack.c"],
     "sd-event.h": ["tests/package/test-sd-event.c"],
 }
