@@ -500,7 +500,7 @@ static void the_sender_goes_while_it_waits(void **state)
         local_close(&a);
         expect_numbers(&b, 0, FULL);
         local_close(&b);
-        bed_settle(&bed);
+        bed_close(&bed);
         fill_and_write_large(&bed, &a, &b);
         assert_true(bed_counters(&bed).held > LARGE);
         local_close(&a);
