@@ -189,7 +189,7 @@ static int read_once(busrt_client *c, uint64_t until)
                 {.fd = c->fd, .events = client_poll_events(c)},
         };
         unsigned generation = c->generation;
-        int r = client_is_stream(c) ? input_read(c) : 0;
+        int r = client_is_stream(c) && !c->input.starved ? input_read(c) : 0;
 
         /* Of a stream asking costs less than sleeping. There may always be something: time and what
          * is to be written go on meanwhile. */
