@@ -173,6 +173,22 @@ static void serve_to_the_end(struct engine *e)
         }
 }
 
+/* Of several workers each ends its own, also those that were never started. Where they cannot be,
+ * all clients in this process are told, and sockets are closed with the engine. */
+static void end_engine(busrt_broker *b, enum broker_state before)
+{
+        if (b->config.n_workers == 1 && before != BROKER_STARTED) {
+                serve_to_the_end(b->engine);
+                return;
+        }
+        if (before == BROKER_STARTED || engine_start(b->engine) == 0) {
+                engine_stop(b->engine, true);
+                return;
+        }
+        engine_stop(b->engine, true);
+        (void)engine_process(b->engine);
+}
+
 PUBLIC busrt_broker *busrt_broker_free(busrt_broker *broker)
 {
         enum broker_state before;
@@ -186,9 +202,7 @@ PUBLIC busrt_broker *busrt_broker_free(busrt_broker *broker)
         if (before == BROKER_STARTED)
                 end_loop(broker);
         listeners_free(broker);
-        if (before == BROKER_SERVED)
-                serve_to_the_end(broker->engine);
-        else if (broker->engine && (before == BROKER_STARTED || engine_start(broker->engine) == 0))
-                engine_stop(broker->engine, true);
+        if (broker->engine)
+                end_engine(broker, before);
         return broker_unref(broker);
 }
