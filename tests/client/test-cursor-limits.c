@@ -57,46 +57,65 @@ static void a_bulk_may_be_so_large(void **state)
         bed_stop(&b);
 }
 
-static int put_much(busrt_cursor *cursor, size_t wanted, void *userdata)
-{
-        static uint8_t item[1000] = {0xc5, 997 >> 8, 997 & 0xff};
-        int r = busrt_cursor_put(cursor, &(struct iovec){item, sizeof(item)}, 1);
+/* Items of that many bytes. */
+struct large {
+        size_t size;
+        atomic_int n_put;
+};
 
-        atomic_fetch_add((atomic_int *)userdata, 1);
+static int put_large(busrt_cursor *cursor, size_t wanted, void *userdata)
+{
+        struct large *large = userdata;
+        uint8_t item[2048] = {0xc5, (uint8_t)((large->size - 3) >> 8), (uint8_t)(large->size - 3)};
+        int r = busrt_cursor_put(cursor, &(struct iovec){item, large->size}, 1);
+
+        atomic_fetch_add(&large->n_put, 1);
         return r < 0 ? r : BUSRT_CURSOR_MORE;
 }
 
-static int open_much(busrt_client *c, busrt_request *request, void *userdata)
+static int open_large(busrt_client *c, busrt_request *request, void *userdata)
 {
-        return busrt_request_reply_cursor(request, put_much, NULL, userdata, BUSRT_TIMEOUT_DEFAULT);
+        return busrt_request_reply_cursor(request, put_large, NULL, userdata,
+                                          BUSRT_TIMEOUT_DEFAULT);
 }
 
 static void a_reply_is_no_longer_than_a_frame(void **state)
 {
-        atomic_int n = 0;
-        const busrt_method methods[] = {{"open", open_much, &n, 0}};
-        busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
-        _cleanup_fetch_ busrt_fetch *f = NULL;
-        _cleanup_frame_ busrt_frame *frame = NULL;
-        struct bed b = {0};
+        /* The 66th does not fit any more; the 64th does, but for the frame's head. */
+        static const struct {
+                size_t size, fit, too_many;
+                int n_put;
+        } rows[] = {{1000, 65, 1000, 66}, {1024, 63, 64, 64}};
 
-        assert_int_equal(busrt_client_new("server", &b.server), 0);
-        assert_int_equal(busrt_client_set_max_frame_size(b.server, 65536), 0);
-        assert_int_equal(busrt_client_add_methods(b.server, methods, 1), 0);
-        assert_int_equal(busrt_client_add_cursor_methods(b.server, &cursor_methods), 0);
-        assert_int_equal(busrt_client_connect(b.server, real_broker_path(broker)), 0);
-        b.caller = joined("caller");
-        assert_int_equal(pthread_create(&b.loop, NULL, run_loop, &b), 0);
-        f = opened(b.caller, "open");
-        assert_int_equal(busrt_fetch_next_bulk(f, 65, DEADLINE, NULL, &frame), 65);
-        assert_int_equal(n, 65);
-        assert_int_equal(busrt_fetch_next_bulk(f, 1000, DEADLINE, &error, &frame), -EREMOTEIO);
-        assert_int_equal(error.code, BUSRT_RPC_INTERNAL);
-        assert_string_equal(error.data, busrt_strerror(-EMSGSIZE));
-        assert_int_equal(n, 65 + 66);
-        assert_int_equal(busrt_client_count_cursors(b.server), 0);
-        busrt_rpc_error_done(&error);
-        bed_stop(&b);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct large large = {.size = rows[i].size};
+                const busrt_method methods[] = {{"open", open_large, &large, 0}};
+                busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
+                _cleanup_fetch_ busrt_fetch *f = NULL;
+                _cleanup_frame_ busrt_frame *frame = NULL;
+                struct bed b = {0};
+
+                assert_int_equal(busrt_client_new("server", &b.server), 0);
+                assert_int_equal(busrt_client_set_max_frame_size(b.server, 65536), 0);
+                assert_int_equal(busrt_client_add_methods(b.server, methods, 1), 0);
+                assert_int_equal(busrt_client_add_cursor_methods(b.server, &cursor_methods), 0);
+                assert_int_equal(busrt_client_connect(b.server, real_broker_path(broker)), 0);
+                b.caller = joined("caller");
+                assert_int_equal(pthread_create(&b.loop, NULL, run_loop, &b), 0);
+                f = opened(b.caller, "open");
+                assert_int_equal(busrt_fetch_next_bulk(f, rows[i].fit, DEADLINE, NULL, &frame),
+                                 rows[i].fit);
+                assert_int_equal(large.n_put, rows[i].fit);
+                assert_int_equal(
+                        busrt_fetch_next_bulk(f, rows[i].too_many, DEADLINE, &error, &frame),
+                        -EREMOTEIO);
+                assert_int_equal(error.code, BUSRT_RPC_INTERNAL);
+                assert_string_equal(error.data, busrt_strerror(-EMSGSIZE));
+                assert_int_equal(large.n_put, (int)rows[i].fit + rows[i].n_put);
+                assert_int_equal(busrt_client_count_cursors(b.server), 0);
+                busrt_rpc_error_done(&error);
+                bed_stop(&b);
+        }
 }
 
 static void a_stranger_may_be_kept_out(void **state)

@@ -157,10 +157,83 @@ static void many_cursors_and_threads_at_once(void **state)
         assert_int_equal(works.n_freed, works.n_opened);
 }
 
+/* --- Fetches that are freed by one thread while another runs their handlers --- */
+
+#define N_FETCHES 2000
+
+static atomic_uint told_late; /* outlives every handler */
+
+static void note_more(busrt_fetch *f, int result, const busrt_rpc_error *error, void *userdata)
+{
+        atomic_fetch_add((atomic_uint *)userdata, 1);
+}
+
+static void *run_caller(void *userdata)
+{
+        assert_int_equal(busrt_client_run(userdata), -ESHUTDOWN);
+        return NULL;
+}
+
+static void one_fetch(busrt_client *c, const void *payload, size_t len, unsigned number)
+{
+        uint64_t until = now_usec() + DEADLINE;
+        static atomic_uint n_told;
+        busrt_fetch *f;
+        int r;
+
+        assert_int_equal(busrt_fetch_new(c, "server", payload, len, &cursor_methods, &f), 0);
+        assert_int_equal(busrt_fetch_set_bulk(f, 1), 0);
+        for (unsigned i = 0; i < number % 4; i++) {
+                unsigned before = atomic_load(&n_told);
+                const void *data;
+                size_t item_len;
+
+                assert_int_equal(busrt_fetch_more(f, DEADLINE, note_more, &n_told), 0);
+                while (atomic_load(&n_told) == before)
+                        assert_true(now_usec() < until);
+                /* The handler may be running still. */
+                while ((r = busrt_fetch_item(f, 0, NULL, &data, &item_len)) == 1)
+                        continue;
+                assert_int_equal(r, -EAGAIN);
+        }
+        /* The last is not waited for. */
+        assert_int_equal(busrt_fetch_more(f, DEADLINE, note_more, &told_late), 0);
+        for (unsigned i = 0; i < number % 50; i++)
+                (void)busrt_client_count_cursors(c);
+        busrt_fetch_free(f);
+}
+
+static void fetches_are_freed_while_their_handlers_run(void **state)
+{
+        struct counter counter = {.total = UINT32_MAX};
+        const busrt_method methods[] = {{"open", open_counter, &counter, 0}};
+        busrt_frame *opening;
+        pthread_t loop;
+        struct bed b;
+
+        bed_start(&b, methods, 1);
+        assert_int_equal(busrt_client_add_cursor_methods(b.server, &cursor_methods), 0);
+        assert_int_equal(
+                busrt_client_call(b.caller, "server", "open", NULL, 0, 0, DEADLINE, NULL, &opening),
+                0);
+        assert_int_equal(pthread_create(&loop, NULL, run_caller, b.caller), 0);
+        for (unsigned i = 0; i < N_FETCHES; i++) {
+                size_t len;
+                const void *payload = busrt_frame_get_payload(opening, &len);
+
+                one_fetch(b.caller, payload, len, i);
+        }
+        busrt_frame_unref(opening);
+        assert_int_equal(busrt_client_disconnect(b.caller), 0);
+        assert_int_equal(pthread_join(loop, NULL), 0);
+        bed_stop(&b);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(many_cursors_and_threads_at_once),
+                cmocka_unit_test(fetches_are_freed_while_their_handlers_run),
         };
 
         return cmocka_run_group_tests(tests, start, stop);

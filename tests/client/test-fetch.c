@@ -145,6 +145,7 @@ static void expect_calls(struct fake *f, void *userdata)
                 fake_reply(f, "you", 0x11, id, "\x90", i > 0);
         }
         fake_expect_frame(f, 0x12, LITERAL("you\0\1\0\0\0\0NC\0\x81" PARAMS));
+        fake_expect_frame(f, 0x12, LITERAL("you\0last"));
         fake_signal(f);
         fake_pause(f);
 }
@@ -171,6 +172,7 @@ static void calls_are_what_the_reference_expects(void **state)
         assert_int_equal(busrt_fetch_cancel(k), 0);
         assert_int_equal(busrt_fetch_cancel(k), 0);
         assert_int_equal(busrt_fetch_next(f, DEADLINE, NULL, &frame), -ECANCELED);
+        assert_int_equal(busrt_client_send(c, "you", IOV("last"), BUSRT_QOS_NO, NULL), 0);
         fake_wait(fake);
 }
 

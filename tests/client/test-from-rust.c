@@ -329,6 +329,30 @@ static void disconnect_by_message(busrt_client *client, busrt_frame *frame, void
         assert_int_equal(busrt_client_disconnect(client), 0);
 }
 
+static void *run_server(void *userdata)
+{
+        assert_int_equal(busrt_client_run(userdata), -ESHUTDOWN);
+        return NULL;
+}
+
+static void cursors(void **state)
+{
+        _cleanup_client_ busrt_client *server = peer("numbers"), *c = peer("me");
+        pthread_t thread;
+        uint64_t sum = 0;
+
+        assert_int_equal(serve_numbers(server), 0);
+        assert_int_equal(pthread_create(&thread, NULL, run_server, server), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(total(c, "numbers", &sum), 0);
+                assert_int_equal(sum, 999 * 1000 / 2);
+        }
+        assert_int_equal(total(c, "nobody", &sum), -EHOSTUNREACH);
+        assert_int_equal(busrt_client_count_cursors(server), 0);
+        assert_int_equal(busrt_client_disconnect(server), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static void a_loop_by_poll(void **state)
 {
         _cleanup_client_ busrt_client *c = peer("looping"), *me = peer("me");
@@ -395,11 +419,17 @@ static int stop_broker(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(connecting),         cmocka_unit_test(sending),
-                cmocka_unit_test(receiving),          cmocka_unit_test(topics),
-                cmocka_unit_test(topics_by_handlers), cmocka_unit_test(calling),
-                cmocka_unit_test(calling_two),        cmocka_unit_test(serving),
-                cmocka_unit_test(a_loop_by_poll),     cmocka_unit_test(a_loop_of_sd_event),
+                cmocka_unit_test(connecting),
+                cmocka_unit_test(sending),
+                cmocka_unit_test(receiving),
+                cmocka_unit_test(topics),
+                cmocka_unit_test(topics_by_handlers),
+                cmocka_unit_test(calling),
+                cmocka_unit_test(calling_two),
+                cmocka_unit_test(serving),
+                cmocka_unit_test(cursors),
+                cmocka_unit_test(a_loop_by_poll),
+                cmocka_unit_test(a_loop_of_sd_event),
                 cmocka_unit_test(coming_back),
         };
 

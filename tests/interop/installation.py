@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-EXAMPLES = ('client_listener', 'client_sender', 'client_rpc', 'client_rpc_handler')
+EXAMPLES = ('client_cursor', 'client_listener', 'client_sender', 'client_rpc', 'client_rpc_handler')
 CRATE = 'busrt'
 RELEASE = '0.5.6'
 CARGO_AT_LEAST = (1, 85)
@@ -128,7 +128,7 @@ def setup_rust(to, cargo):
     shutil.copytree(source, copy)
     examples = [word for name in EXAMPLES for word in ('--example', name)]
     run(cargo, 'build', '--release', '--locked', '--manifest-path', copy / 'Cargo.toml',
-        '--features', 'ipc,rpc,broker-rpc', *examples, cwd=to.root, env=env)
+        '--features', 'ipc,rpc,broker-rpc,cursors', *examples, cwd=to.root, env=env)
     return source
 
 

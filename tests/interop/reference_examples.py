@@ -4,9 +4,10 @@
 everything else of /tmp is still found. Without the right to do that the real /tmp is used, if
 nobody else has that socket there.
 
-reference_examples.py BROKER EXAMPLES prints one line of JSON per case; run.py calls it."""
+reference_examples.py BROKER EXAMPLES TMP LIBRARY prints one line of JSON per case; run.py calls it."""
 
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -20,9 +21,11 @@ from pathlib import Path
 from broker import Broker
 from bus import Bare, unpack
 from cell import equal
+from program import Connection, Program
 
 SOCKET = '/tmp/busrt.sock'
 WAIT = 10
+CUSTOMERS = 250  # as many as the library's program has
 PUB_SUB = 'client_listener, client_sender'
 RPC = 'client_rpc_handler, client_rpc'
 
@@ -112,8 +115,20 @@ def serve_frames(directory):
                head + 'Publish Some("some/topic") hello'], 'the lines')
 
 
+def take_customers(directory, library):
+    """Their example of a client of cursors. Their server wants a database; ours is libbusrt's."""
+    server = Program([library], os.environ)
+    try:
+        Connection(server, SOCKET, 'db', rpc=True).connect()
+        lines = ''.join(f'{n}: customer {n}\n' for n in range(CUSTOMERS))
+        equal(run_to_end(directory, 'client_cursor'), 2 * lines, 'the output of client_cursor')
+    finally:
+        server.stop()
+
+
 CASES = {PUB_SUB: publish_and_listen, RPC: call_and_serve,
          'client_listener, client_rpc_handler, client_sender': serve_frames}
+OF_THE_LIBRARY = {'client_cursor, and a server of libbusrt': take_customers}
 
 
 def spare_directory(*in_use):
@@ -134,10 +149,19 @@ def take_private_tmp(*in_use):
             os.symlink(f'{old}/{name}', f'/tmp/{name}')
 
 
-def run_cases(program, directory):
+def cases(library):
+    """Names and functions; those of the library only where its program is."""
+    found = dict(CASES)
+    if library:
+        found.update((title, functools.partial(function, library=library))
+                     for title, function in OF_THE_LIBRARY.items())
+    return found
+
+
+def run_cases(program, directory, library):
     """Yields each case's name and what went wrong, if anything."""
     with tempfile.TemporaryDirectory(prefix='busrt-examples-') as scratch:
-        for title, function in CASES.items():
+        for title, function in cases(library).items():
             broker = Broker(program, Path(scratch), 'examples', unix=SOCKET)
             try:
                 function(directory)
@@ -161,28 +185,28 @@ def namespace_command():
     return None
 
 
-def run(program, installed, results):
+def run(program, installed, library, results):
     """Runs all examples in a process of their own, and records what they came to."""
     prefix = namespace_command()
     if prefix is None and os.path.exists(SOCKET):
-        for title in CASES:
+        for title in cases(library):
             results.add(('examples', title, None, 'example', 'unix'), 'failed',
                         f'{SOCKET} is in use, and no namespace can be had')
         return
     command = [*(prefix or []), sys.executable, '-B', __file__, program, str(installed.examples),
-               'private' if prefix else 'shared']
+               'private' if prefix else 'shared', library or '']
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     outcomes = dict(json.loads(text) for text in done.stdout.splitlines())
-    for title in CASES:
+    for title in cases(library):
         with results.record('examples', title, None, 'example', 'unix'):
             equal(outcomes.get(title, f'not run, exit status {done.returncode}'), None, 'the error')
 
 
 def main():
-    program, directory, tmp = sys.argv[1:]
+    program, directory, tmp, library = sys.argv[1:]
     if tmp == 'private':
-        take_private_tmp(program, directory, __file__, sys.executable)
-    for outcome in run_cases(program, Path(directory)):
+        take_private_tmp(program, directory, library, __file__, sys.executable)
+    for outcome in run_cases(program, Path(directory), library):
         print(json.dumps(outcome), flush=True)
 
 

@@ -117,7 +117,8 @@ class Suite:
         with contextlib.closing(self.broker('short', '-t', KEEP_ALIVE)) as short:
             self.stage('keep-alive', lifecycle.keep_alive, short)
         self.stage('shutdown', lifecycle.shutdown, broker)
-        reference_examples.run(self.arguments.broker, self.installed, self.results)
+        library = None if 'libbusrt' in self.arguments.without else self.arguments.library
+        reference_examples.run(self.arguments.broker, self.installed, library, self.results)
 
     def stage(self, name, function, *arguments):
         """A part in which all clients are together. What stops it as a whole is one failure."""

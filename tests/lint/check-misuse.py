@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the tests of misuse to the public headers: each function that these declare is named in a test that calls it
 wrongly. One whose first argument is the client has different results in different states, and must be in the table of
-test-misuse.c; any other may be in test-arguments.c instead. Functions that are inline are tested where their header is.
+test-misuse.c; any other may be in test-arguments.c or test-cursor-arguments.c instead. Functions that are inline are tested where their header is.
 
     check-misuse.py [ROOT]
 """
@@ -19,11 +19,10 @@ check_manual = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(check_manual)
 
 STATES = "tests/client/test-misuse.c"
-ARGUMENTS = "tests/client/test-arguments.c"
+ARGUMENTS = ["tests/client/test-arguments.c", "tests/client/test-cursor-arguments.c"]
 # Headers with a room of tests of their own, or whose functions are inline: where theirs are called.
 ELSEWHERE = {
     "broker.h": ["tests/embed/test-misuse.c"],
-    "cursor.h": ["tests/client/test-cursor-arguments.c", STATES],
     "msgpack.h": ["tests/package/test-msgpack.c"],
     "sd-event.h": ["tests/package/test-sd-event.c"],
 }
@@ -40,7 +39,7 @@ def named(root, path):
 def tests_of(header, prototype):
     if header in ELSEWHERE:
         return ELSEWHERE[header]
-    return [STATES] if "(busrt_client *" in prototype else [STATES, ARGUMENTS]
+    return [STATES] if "(busrt_client *" in prototype else [STATES, *ARGUMENTS]
 
 
 def check_tree(root):

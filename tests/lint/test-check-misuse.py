@@ -22,9 +22,10 @@ INLINE = "static inline int busrt_unpack(const void *data)\n{\n        return 0;
 
 
 class Misuse(unittest.TestCase):
-    def complaints(self, states=STATES, arguments=ARGUMENTS, **headers):
+    def complaints(self, states=STATES, arguments=ARGUMENTS, cursors="", **headers):
         with tempfile.TemporaryDirectory() as root:
-            files = {"tests/client/test-misuse.c": states, "tests/client/test-arguments.c": arguments}
+            files = {"tests/client/test-misuse.c": states, "tests/client/test-arguments.c": arguments,
+                     "tests/client/test-cursor-arguments.c": cursors}
             files.update((f"include/busrt/{name}.h", text) for name, text in (headers or {"x": HEADER}).items())
             for name, text in files.items():
                 path = os.path.join(root, name)
@@ -41,6 +42,7 @@ class Misuse(unittest.TestCase):
     def test_functions_that_are_called_are_fine(self):
         self.assertEqual(self.complaints(), [])
         self.assertEqual(self.complaints(states=STATES + ARGUMENTS, arguments=""), [])
+        self.assertEqual(self.complaints(arguments="", cursors=ARGUMENTS), [])
 
     def test_a_function_without_a_test_is_caught(self):
         self.wrong("x.h: busrt_code is not called in", arguments="")

@@ -12,6 +12,8 @@
 #include "connection.h"
 #include "wire/le.h"
 
+#define EXAMPLE_CUSTOMERS 250
+
 static const busrt_cursor_methods methods = {"cursor.next", "cursor.bulk", "cursor.cancel"};
 
 /* --- Giving out --- */
@@ -44,30 +46,44 @@ static int next(busrt_cursor *cursor, size_t wanted, void *userdata)
         return c->at < c->total ? BUSRT_CURSOR_MORE : BUSRT_CURSOR_END;
 }
 
-static int method_open(busrt_client *client, busrt_request *request, void *userdata)
+static int open_customers(busrt_request *request, uint32_t total, uint64_t ttl)
 {
-        size_t len;
-        const uint8_t *params = busrt_request_get_params(request, &len);
-        struct customers *c;
+        struct customers *c = calloc(1, sizeof(*c));
         int r;
 
-        if (len != 8)
-                return BUSRT_RPC_INVALID_PARAMS;
-        c = calloc(1, sizeof(*c));
         if (!c)
                 err(EXIT_FAILURE, NULL);
-        c->total = le32_get(params);
-        r = busrt_request_reply_cursor(request, next, free, c, le32_get(params + 4));
+        c->total = total;
+        r = busrt_request_reply_cursor(request, next, free, c, ttl);
         if (r < 0)
                 free(c);
         return r;
 }
 
+static int method_open(busrt_client *client, busrt_request *request, void *userdata)
+{
+        size_t len;
+        const uint8_t *params = busrt_request_get_params(request, &len);
+
+        if (len != 8)
+                return BUSRT_RPC_INVALID_PARAMS;
+        return open_customers(request, le32_get(params), le32_get(params + 4));
+}
+
+static int method_example(busrt_client *client, busrt_request *request, void *userdata)
+{
+        return open_customers(request, EXAMPLE_CUSTOMERS, BUSRT_TIMEOUT_DEFAULT);
+}
+
 int cursors_serve(busrt_client *client)
 {
-        static const busrt_method open = {"cursor.open", method_open, NULL, 0};
-        int r = busrt_client_add_methods(client, &open, 1);
+        static const busrt_method open[] = {{"cursor.open", method_open, NULL, 0},
+                                            {"Ccustomers", method_example, NULL, 0}};
+        static const busrt_cursor_methods example = {"N", "NB", NULL};
+        int r = busrt_client_add_methods(client, open, ARRAY_SIZE(open));
 
+        if (r >= 0)
+                r = busrt_client_add_cursor_methods(client, &example);
         return r < 0 ? r : busrt_client_add_cursor_methods(client, &methods);
 }
 
