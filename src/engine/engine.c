@@ -187,10 +187,13 @@ int engine_quiesce(struct engine *engine)
                 while (!engine->quiet)
                         engine_process(engine);
         /* Connections that were accepted meanwhile become sessions that can be exported, and who
-         * was disconnected meanwhile has left before. */
+         * was disconnected meanwhile has left before. Clients in this process go on, if there are
+         * any. */
+        worker_enter_bus(engine->workers);
         requests_serve(engine);
         for (unsigned i = 0; i < engine->n_workers; i++)
                 worker_settle(&engine->workers[i]);
+        worker_leave_bus(engine->workers);
         return 0;
 }
 
