@@ -306,6 +306,55 @@ static void an_event_handler_frees_a_client(void **state)
         assert_null(h.other);
 }
 
+/* The same in the program's own thread, and loop, and with a turn of that from inside of one. */
+static void use_all_and_process(busrt_broker *b, const busrt_broker_event *event, void *userdata)
+{
+        struct helper *h = userdata;
+        busrt_broker_stats stats;
+        unsigned n = 0;
+        uint64_t usec;
+
+        h->n_events++;
+        EXPECT(h, busrt_broker_process(b) == 0);
+        if (event->type != BUSRT_BROKER_EVENT_REGISTERED || strcmp(event->name, "go") != 0)
+                return;
+        EXPECT(h, busrt_broker_get_stats(b, &stats) == 0 && stats.clients == 2);
+        EXPECT(h, busrt_broker_get_timeout(b, &usec) == 0);
+        EXPECT(h, busrt_broker_foreach_client(b, see_client, &n) == 0 && n == 3);
+        EXPECT(h, busrt_broker_send(b, BUSRT_KIND_MESSAGE, "go", "hello", 5) == 0);
+        EXPECT(h, busrt_broker_listen(b, "127.0.0.1:0", 0) == 0);
+        EXPECT(h, busrt_broker_set(b, BUSRT_BROKER_QUEUE_FRAMES, 1000) == 0);
+        EXPECT(h, busrt_client_send(h->mine, "go", IOV("mine"), ACKED, NULL) == 0);
+        EXPECT(h, busrt_broker_disconnect(b, event->id) == 0);
+        h->done = true;
+}
+
+static void an_event_handler_on_the_programs_loop(void **state)
+{
+        _cleanup_broker_ busrt_broker *b = new_broker();
+        _cleanup_client_ busrt_client *go = NULL;
+        struct helper h = {0};
+
+        assert_int_equal(busrt_broker_set_event_handler(b, use_all_and_process, &h), 0);
+        settle(b);
+        h.mine = joined(b, "mine");
+        go = joined(b, "go");
+        settle(b);
+        assert_true(h.done);
+        assert_int_equal(h.n_wrong, 0);
+        assert_true(h.n_events >= 3);
+        expect_frame(go, BUSRT_KIND_MESSAGE, ".broker", "hello");
+        expect_frame(go, BUSRT_KIND_MESSAGE, "mine", "mine");
+        expect_closed(go, -ECONNRESET);
+        /* Many at once are told from inside of each other. */
+        for (unsigned i = 0; i < 200; i++)
+                busrt_client_free(joined(b, "c"));
+        settle(b);
+        assert_true(h.n_events >= 400);
+        assert_int_equal(h.n_wrong, 0);
+        busrt_client_free(h.mine);
+}
+
 /* --- Odd orders --- */
 
 struct odd {
@@ -379,6 +428,7 @@ int main(void)
                 cmocka_unit_test(two_flood_each_other_and_wait),
                 cmocka_unit_test(waiting_for_whom_one_would_have_to_serve),
                 cmocka_unit_test(an_event_handler_uses_everything),
+                cmocka_unit_test(an_event_handler_on_the_programs_loop),
                 cmocka_unit_test(an_event_handler_frees_a_client),
                 cmocka_unit_test(a_client_handler_frees_the_broker),
                 cmocka_unit_test(a_client_handler_frees_everything),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Promise: when there is no memory, or no thread, the call that wanted it says so, or one client is
- * ended; the broker goes on, and nothing is left over. One script of everything that a broker and
+ * Promise: when there is no memory, the call that wanted it says so, or one client is ended; the
+ * broker goes on, and nothing is left over. One script of everything that a broker and
  * its clients do is run again and again, on the program's loop; in the first run the first
  * allocation fails, in the next the second, until a run needs no more of them.
  *
@@ -291,86 +291,10 @@ static void every_allocation_may_fail(void **state)
         assert_true(n > 100);
 }
 
-/* --- No threads --- */
-
-static unsigned fail_thread; /* 1: the next one; 0: none */
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-                          void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-                          void *arg);
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-                          void *arg)
-{
-        if (fail_thread > 0 && --fail_thread == 0)
-                return EAGAIN;
-        return __real_pthread_create(thread, attr, fn, arg);
-}
-
-static void use_broker(busrt_broker *b, const busrt_broker_event *event, void *userdata)
-{
-        busrt_broker_stats stats;
-
-        assert_int_equal(busrt_broker_get_stats(b, &stats), 0);
-}
-
-/* It can be tried again, and then serves; clients that were there before notice nothing. */
-static void every_thread_may_fail(void **state)
-{
-        size_t n_threads = count_threads(), n_fds = count_fds();
-
-        for (unsigned n = 1; n <= 4; n++) {
-                busrt_client *c, *s = NULL;
-
-                broker = new_broker();
-                assert_int_equal(busrt_broker_set(broker, BUSRT_BROKER_WORKERS, 3), 0);
-                assert_int_equal(busrt_broker_set_event_handler(broker, use_broker, NULL), 0);
-                assert_int_equal(busrt_broker_listen(broker, place.path, 0), 0);
-                c = joined(broker, "c");
-                fail_thread = n;
-                assert_int_equal(busrt_broker_start(broker), -EAGAIN);
-                assert_int_equal(count_threads(), n_threads);
-                assert_int_equal(busrt_client_send(c, "c", IOV("x"), ACKED, NULL), 0);
-                if (n % 2) {
-                        assert_int_equal(busrt_broker_start(broker), 0);
-                        s = joined_by_socket("s");
-                        assert_int_equal(busrt_client_send(s, "c", IOV("x"), ACKED, NULL), 0);
-                }
-                busrt_broker_free(broker);
-                busrt_client_free(c);
-                busrt_client_free(s);
-                assert_int_equal(count_threads(), n_threads);
-                assert_int_equal(count_fds(), n_fds);
-        }
-}
-
-/* There are none at the end, where a broker of many workers never started. */
-static void no_thread_to_end_with(void **state)
-{
-        busrt_client *c, *d;
-
-        broker = new_broker();
-        assert_int_equal(busrt_broker_set(broker, BUSRT_BROKER_WORKERS, 3), 0);
-        c = joined(broker, "c");
-        d = joined(broker, "d");
-        assert_int_equal(busrt_client_send(c, "d", IOV("x"), ACKED, NULL), 0);
-        fail_thread = 1;
-        busrt_broker_free(broker);
-        expect_frame(d, BUSRT_KIND_MESSAGE, "c", "x");
-        expect_closed(c, -ECONNRESET);
-        expect_closed(d, -ECONNRESET);
-        busrt_client_free(c);
-        busrt_client_free(d);
-        fail_thread = 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_allocation_may_fail),
-                cmocka_unit_test(every_thread_may_fail),
-                cmocka_unit_test(no_thread_to_end_with),
         };
 
         return cmocka_run_group_tests(tests, place_make, place_remove);
