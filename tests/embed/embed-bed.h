@@ -47,7 +47,8 @@ static inline void frame_unrefp(busrt_frame **f)
 {
         busrt_frame_unref(*f);
 }
-#define _cleanup_client_ _cleanup_(client_freep)
+/* Some are only there. */
+#define _cleanup_client_ __attribute__((unused)) _cleanup_(client_freep)
 #define _cleanup_broker_ _cleanup_(broker_freep)
 #define _cleanup_frame_ _cleanup_(frame_unrefp)
 

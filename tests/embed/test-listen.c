@@ -285,7 +285,6 @@ static bool has_seen(void *userdata)
 static void a_listener_that_is_shut_down(void **state)
 {
         _cleanup_broker_ busrt_broker *b = new_broker();
-        _cleanup_client_ busrt_client *c = NULL;
         struct seen seen = {0};
         char tcp[32], second[80];
         int fds[2] = {unix_socket(place.path), tcp_socket(tcp)};
