@@ -3,100 +3,10 @@
  * Promise: what docs/from-rust.md shows in C does what it says there. The page's code is included
  * as it stands, all of it: a function that no test calls does not compile.
  */
-#include <fcntl.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
 
-#include "client-bed.h"
-#include "real-broker.h"
-
-#include "from-rust.h"
-
-static struct real_broker *broker;
-
-static busrt_client *peer(const char *name)
-{
-        busrt_client *c = NULL;
-
-        assert_int_equal(connect_as(name, real_broker_path(broker), &c), 0);
-        assert_int_equal(busrt_client_set_timeout(c, DEADLINE), 0);
-        return c;
-}
-
-static void assert_next(busrt_client *c, const char *text)
-{
-        _cleanup_frame_ busrt_frame *frame = NULL;
-        const void *payload;
-        size_t len;
-
-        assert_int_equal(busrt_client_read(c, DEADLINE, &frame), 0);
-        payload = busrt_frame_get_payload(frame, &len);
-        assert_int_equal(len, strlen(text));
-        assert_memory_equal(payload, text, len);
-}
-
-static void publish(busrt_client *c, const char *topic, const char *text)
-{
-        struct iovec iov = {(void *)text, strlen(text)};
-
-        assert_int_equal(busrt_client_publish(c, topic, &iov, 1, BUSRT_QOS_PROCESSED, NULL), 0);
-}
-
-/* --- What the page prints, in a thread --- */
-
-struct printer {
-        int (*function)(busrt_client *, FILE *);
-        busrt_client *client;
-        FILE *out;
-        int fd, result;
-        pthread_t thread;
-};
-
-static void *print(void *userdata)
-{
-        struct printer *p = userdata;
-
-        p->result = p->function(p->client, p->out);
-        return NULL;
-}
-
-static void printer_start(struct printer *p, busrt_client *c,
-                          int (*function)(busrt_client *, FILE *))
-{
-        int fds[2];
-
-        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-        *p = (struct printer){.function = function, .client = c, .fd = fds[0]};
-        p->out = fdopen(fds[1], "w");
-        assert_non_null(p->out);
-        assert_int_equal(setvbuf(p->out, NULL, _IONBF, 0), 0);
-        assert_int_equal(pthread_create(&p->thread, NULL, print, p), 0);
-}
-
-static void assert_printed(struct printer *p, const char *text)
-{
-        char got[256] = {0};
-        size_t len = 0;
-
-        while (len < strlen(text)) {
-                struct pollfd fd = {.fd = p->fd, .events = POLLIN};
-                ssize_t n;
-
-                assert_int_equal(poll(&fd, 1, DEADLINE / MSEC), 1);
-                n = read(p->fd, got + len, strlen(text) - len);
-                assert_true(n > 0);
-                len += (size_t)n;
-        }
-        assert_string_equal(got, text);
-}
-
-/* What the function returned when its client was disconnected. */
-static int printer_stop(struct printer *p)
-{
-        assert_int_equal(busrt_client_disconnect(p->client), 0);
-        assert_int_equal(pthread_join(p->thread, NULL), 0);
-        fclose(p->out);
-        close(p->fd);
-        return p->result;
-}
+#include "from-rust-bed.h"
 
 /* --- Connecting, sending, receiving --- */
 
@@ -257,6 +167,8 @@ static void calling_two(void **state)
         assert_int_equal(pthread_join(thread2, NULL), 0);
 }
 
+#define FIVE "\x81\xa5value\x05" /* params: {value: 5} */
+
 static struct counter counter;
 
 static int serve_counter(busrt_client *client, FILE *out)
@@ -266,13 +178,13 @@ static int serve_counter(busrt_client *client, FILE *out)
 }
 
 /* What a call of the server gave: 0, or the code of an error. */
-static int call_code(busrt_client *c, const char *method, const void *params, size_t len,
-                     const char *result)
+static int call_code(busrt_client *c, const char *target, const char *method, const void *params,
+                     size_t len, const char *result)
 {
         busrt_rpc_error error = BUSRT_RPC_ERROR_INIT;
         _cleanup_frame_ busrt_frame *reply = NULL;
         struct iovec iov = {(void *)params, len};
-        int r = busrt_client_call(c, "server", method, &iov, 1, 0, DEADLINE, &error, &reply);
+        int r = busrt_client_call(c, target, method, &iov, 1, 0, DEADLINE, &error, &reply);
         int code = error.code;
         const void *payload = busrt_frame_get_payload(reply, &len);
 
@@ -286,53 +198,41 @@ static int call_code(busrt_client *c, const char *method, const void *params, si
         return 0;
 }
 
+static uint64_t total_of(busrt_client *c, const char *target)
+{
+        _cleanup_frame_ busrt_frame *reply = NULL;
+        msgpack_unpacked result;
+        uint64_t total = 0;
+
+        assert_int_equal(busrt_client_call(c, target, "get", NULL, 0, 0, DEADLINE, NULL, &reply),
+                         0);
+        assert_int_equal(busrt_frame_unpack(reply, &result), 0);
+        assert_int_equal(busrt_map_get_uint(&result.data, "value", &total), 0);
+        msgpack_unpacked_destroy(&result);
+        return total;
+}
+
 static void serving(void **state)
 {
         _cleanup_client_ busrt_client *server = NULL, *c = peer("me");
         const busrt_method slow = {"slow", method_slow, NULL, 0};
-        const char value[] = "\x81\xa5value\x05";
         struct printer p;
 
         assert_int_equal(busrt_client_new("server", &server), 0);
         assert_int_equal(busrt_client_add_methods(server, &slow, 1), 0);
         assert_int_equal(busrt_client_connect(server, real_broker_path(broker)), 0);
         printer_start(&p, server, serve_counter);
-        assert_int_equal(call_code(c, "slow", "", 0, "done"), 0);
-        assert_int_equal(call_code(c, "add", value, sizeof(value) - 1, ""), 0);
-        assert_int_equal(call_code(c, "add", value, sizeof(value) - 1, ""), 0);
-        assert_int_equal(call_code(c, "add", "\xc1", 1, ""), BUSRT_RPC_PARSE);
-        assert_int_equal(call_code(c, "add", "\x80", 1, ""), BUSRT_RPC_INVALID_PARAMS);
-        assert_int_equal(call_code(c, "none", "", 0, ""), BUSRT_RPC_METHOD_NOT_FOUND);
-        {
-                _cleanup_frame_ busrt_frame *reply = NULL;
-                msgpack_unpacked result;
-                uint64_t total = 0;
-
-                assert_int_equal(
-                        busrt_client_call(c, "server", "get", NULL, 0, 0, DEADLINE, NULL, &reply),
-                        0);
-                assert_int_equal(busrt_frame_unpack(reply, &result), 0);
-                assert_int_equal(busrt_map_get_uint(&result.data, "value", &total), 0);
-                msgpack_unpacked_destroy(&result);
-                assert_int_equal(total, 10);
-        }
+        assert_int_equal(call_code(c, "server", "slow", "", 0, "done"), 0);
+        assert_int_equal(call_code(c, "server", "add", FIVE, sizeof(FIVE) - 1, ""), 0);
+        assert_int_equal(call_code(c, "server", "add", FIVE, sizeof(FIVE) - 1, ""), 0);
+        assert_int_equal(call_code(c, "server", "add", "\xc1", 1, ""), BUSRT_RPC_PARSE);
+        assert_int_equal(call_code(c, "server", "add", "\x80", 1, ""), BUSRT_RPC_INVALID_PARAMS);
+        assert_int_equal(call_code(c, "server", "none", "", 0, ""), BUSRT_RPC_METHOD_NOT_FOUND);
+        assert_int_equal(total_of(c, "server"), 10);
         assert_int_equal(busrt_client_notify(c, "server", IOV("news"), BUSRT_QOS_PROCESSED, NULL),
                          0);
         assert_printed(&p, "me says 4 bytes\n");
         assert_int_equal(printer_stop(&p), -ESHUTDOWN);
-}
-
-/* --- Loops, coming back --- */
-
-static void disconnect_by_message(busrt_client *client, busrt_frame *frame, void *userdata)
-{
-        assert_int_equal(busrt_client_disconnect(client), 0);
-}
-
-static void *run_server(void *userdata)
-{
-        assert_int_equal(busrt_client_run(userdata), -ESHUTDOWN);
-        return NULL;
 }
 
 static void cursors(void **state)
@@ -342,7 +242,7 @@ static void cursors(void **state)
         uint64_t sum = 0;
 
         assert_int_equal(serve_numbers(server), 0);
-        assert_int_equal(pthread_create(&thread, NULL, run_server, server), 0);
+        assert_int_equal(run_in_a_thread(server, &thread), 0);
         for (int i = 0; i < 2; i++) {
                 assert_int_equal(total(c, "numbers", &sum), 0);
                 assert_int_equal(sum, 999 * 1000 / 2);
@@ -351,6 +251,135 @@ static void cursors(void **state)
         assert_int_equal(busrt_client_count_cursors(server), 0);
         assert_int_equal(busrt_client_disconnect(server), 0);
         assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* --- A broker in the program --- */
+
+/* Of a port that nobody has, as long as the socket is there. */
+static int tcp_socket(char address[32])
+{
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof(sa);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+        snprintf(address, 32, "127.0.0.1:%u", ntohs(sa.sin_port));
+        return fd;
+}
+
+static void of_the_program(char path[64])
+{
+        strcpy(path, "/tmp/busrt-from-rust-XXXXXX");
+        assert_non_null(mkdtemp(path));
+        strcat(path, "/bus.sock");
+}
+
+/* The broker took its socket with it. */
+static void remove_folder(char path[64])
+{
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(rmdir(path), 0);
+}
+
+static void assert_counts(const char *address, uint64_t total)
+{
+        _cleanup_client_ busrt_client *c = NULL;
+
+        assert_int_equal(connect_as("panel", address, &c), 0);
+        assert_int_equal(call_code(c, ".counter", "add", FIVE, sizeof(FIVE) - 1, ""), 0);
+        assert_int_equal(total_of(c, ".counter"), total);
+        assert_int_equal(call_code(c, ".broker", "test", "", 0, "\x81\xa2ok\xc3"), 0);
+}
+
+static void a_broker_with_threads(void **state)
+{
+        struct counter mine = {.total = 0};
+        busrt_broker *b = NULL, *none = NULL;
+        busrt_client *c = NULL;
+        char path[64], tcp[32];
+        pthread_t thread;
+        int fd = tcp_socket(tcp);
+
+        of_the_program(path);
+        close(fd);
+        assert_int_equal(start_broker(path, tcp, &b), 0);
+        assert_int_equal(start_broker(path, tcp, &none), -EADDRINUSE);
+        assert_null(none);
+        assert_int_equal(add_counter(b, &mine, &c), 0);
+        assert_int_equal(add_counter(b, &mine, &c), -EBUSY);
+        assert_int_equal(run_in_a_thread(c, &thread), 0);
+        assert_counts(path, 5);
+        assert_counts(tcp, 10);
+        busrt_broker_free(b);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(busrt_client_error(c), -ECONNRESET);
+        busrt_client_free(c);
+        remove_folder(path);
+}
+
+struct both {
+        busrt_broker *broker;
+        busrt_client *client;
+        int result;
+};
+
+static void *serve_both(void *userdata)
+{
+        struct both *both = userdata;
+
+        both->result = poll_with_broker(both->broker, both->client);
+        return NULL;
+}
+
+static void assert_guarded(const char *path)
+{
+        _cleanup_client_ busrt_client *panel = NULL, *second = NULL, *none = NULL;
+
+        assert_int_equal(connect_as("other", path, &none), -EACCES);
+        assert_int_equal(connect_as("panels", path, &none), -EACCES);
+        assert_int_equal(connect_as("panel", path, &panel), 0);
+        assert_int_equal(connect_second(panel, path, &second), 0);
+        publish(panel, "panel/light", "on");
+        publish(second, "panel/light", "on");
+        assert_int_equal(
+                busrt_client_publish(panel, "panels", IOV("no"), BUSRT_QOS_PROCESSED, NULL),
+                -EACCES);
+        assert_int_equal(busrt_client_broadcast(panel, "*", IOV("no"), BUSRT_QOS_PROCESSED, NULL),
+                         -EACCES);
+}
+
+static void a_broker_in_a_loop(void **state)
+{
+        struct counter mine = {.total = 0};
+        struct both both = {.result = 0};
+        char path[64];
+        pthread_t thread;
+
+        of_the_program(path);
+        assert_int_equal(busrt_broker_new(&both.broker), 0);
+        assert_int_equal(listen_guarded(both.broker, path), 0);
+        assert_int_equal(add_counter(both.broker, &mine, &both.client), 0);
+        assert_int_equal(listen_guarded(both.broker, path), -EBUSY);
+        /* let in */
+        assert_int_equal(
+                busrt_client_broadcast(both.client, "*", IOV("yes"), BUSRT_QOS_PROCESSED, NULL), 0);
+        assert_int_equal(pthread_create(&thread, NULL, serve_both, &both), 0);
+        assert_guarded(path);
+        assert_counts(path, 5);
+        assert_int_equal(busrt_client_disconnect(both.client), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(both.result, -ESHUTDOWN);
+        busrt_broker_free(both.broker);
+        busrt_client_free(both.client);
+        remove_folder(path);
+}
+
+/* --- Loops, coming back --- */
+
+static void disconnect_by_message(busrt_client *client, busrt_frame *frame, void *userdata)
+{
+        assert_int_equal(busrt_client_disconnect(client), 0);
 }
 
 static void a_loop_by_poll(void **state)
@@ -404,18 +433,6 @@ static void coming_back(void **state)
         assert_next(c, "heard again");
 }
 
-static int start_broker(void **state)
-{
-        broker = real_broker_start();
-        return 0;
-}
-
-static int stop_broker(void **state)
-{
-        broker = real_broker_stop(broker);
-        return 0;
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -428,10 +445,12 @@ int main(void)
                 cmocka_unit_test(calling_two),
                 cmocka_unit_test(serving),
                 cmocka_unit_test(cursors),
+                cmocka_unit_test(a_broker_with_threads),
+                cmocka_unit_test(a_broker_in_a_loop),
                 cmocka_unit_test(a_loop_by_poll),
                 cmocka_unit_test(a_loop_of_sd_event),
                 cmocka_unit_test(coming_back),
         };
 
-        return cmocka_run_group_tests(tests, start_broker, stop_broker);
+        return cmocka_run_group_tests(tests, real_broker_begin, real_broker_end);
 }
