@@ -103,7 +103,8 @@ int busrt_broker_get(busrt_broker *broker, enum busrt_broker_option option, uint
 
 /* Listens at an address as of busrt_client_connect() (a path, or host:port), before or after the
  * start. mode: of a UNIX socket's file, 0: as the umask has it. A stale socket file is replaced.
- * -EADDRINUSE, -EPROTONOSUPPORT, and what socket(2), bind(2) and listen(2) say. */
+ * -EADDRINUSE; -EEXIST: the path is not that of a socket; -EPROTONOSUPPORT, and what socket(2),
+ * bind(2) and listen(2) say. */
 int busrt_broker_listen(busrt_broker *broker, const char *address, mode_t mode);
 /* At a listening stream socket (of sd_listen_fds(3), say), which is the broker's on success.
  * -EBADF, -ENOTSOCK, -EINVAL: not a listening stream. */

@@ -11,9 +11,9 @@
 
 /* Where cursors are left that are to be answered for. */
 struct desk {
-        _Atomic(busrt_cursor *) cursor;
-        atomic_size_t wanted;
         atomic_int n_freed;
+        atomic_size_t wanted;
+        _Atomic(busrt_cursor *) cursor;
 };
 
 static int leave(busrt_cursor *cursor, size_t wanted, void *userdata)

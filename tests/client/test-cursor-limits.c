@@ -121,7 +121,6 @@ static void a_reply_is_no_longer_than_a_frame(void **state)
 static void a_stranger_may_be_kept_out(void **state)
 {
         _cleanup_client_ busrt_client *second = NULL;
-        _cleanup_fetch_ busrt_fetch *f = NULL;
         _cleanup_frame_ busrt_frame *reply = NULL;
         struct counter counter = {.total = 100};
         const uint8_t *id;
