@@ -319,7 +319,9 @@ static void its_threads_take_no_signals(void **state)
         size_t n_threads = count_threads();
 
         assert_int_equal(busrt_broker_set(b, BUSRT_BROKER_WORKERS, 3), 0);
+        assert_int_equal(busrt_broker_listen(b, place.path, 0), 0);
         assert_int_equal(busrt_broker_start(b), 0);
+        busrt_client_free(joined_by_socket("c")); /* they are at work, not at their beginnings */
         assert_int_equal(count_threads(), n_threads + 4);
         assert_int_equal(count_deaf_threads(), n_deaf + 4);
 }
