@@ -278,18 +278,26 @@ bool local_is_pinned(const struct engine_local *l)
 /* --- What it sends --- */
 
 /* A frame in pieces, as one. The pieces of a large one are handled one after the other behind its
- * beginning, since its body goes on in a buffer of its own. */
+ * beginning, since its body goes on in a buffer of its own; its header must be whole for that. */
 static size_t consume_pieces(struct engine_local *l, const struct iovec *iov, size_t n)
 {
-        size_t len = 0, at = 0, used;
+        size_t len = 0, at = 0, skip = 0, used;
 
         while (at < n && iov[at].iov_len <= SCRATCH - len) {
                 memcpy(l->scratch + len, iov[at].iov_base, iov[at].iov_len);
                 len += iov[at++].iov_len;
         }
+        if (at < n && len > 0 && len < WIRE_REQUEST_HEADER_SIZE) {
+                skip = WIRE_REQUEST_HEADER_SIZE - len;
+                memcpy(l->scratch + len, iov[at].iov_base, skip);
+                len += skip;
+        }
         used = session_consume(l->session, l->scratch, len);
-        for (; used == len && at < n; len += iov[at++].iov_len)
-                used += session_consume(l->session, iov[at].iov_base, iov[at].iov_len);
+        for (; used == len && at < n; at++, skip = 0) {
+                len += iov[at].iov_len - skip;
+                used += session_consume(l->session, (uint8_t *)iov[at].iov_base + skip,
+                                        iov[at].iov_len - skip);
+        }
         return used;
 }
 
