@@ -70,7 +70,8 @@ static void a_large_frame_in_any_portions(void **state)
  * what is put together. */
 static void a_large_frame_in_pieces(void **state)
 {
-        static const size_t firsts[] = {9, 10, 11, 12, 100, 4094, 4095, 4096, 4097, 1 << 20};
+        static const size_t firsts[] = {1,   5,    8,    9,    10,   11,     12,
+                                        100, 4094, 4095, 4096, 4097, 1 << 20};
         size_t len = make_large();
         struct bed bed;
         struct local a, b;
@@ -80,8 +81,9 @@ static void a_large_frame_in_pieces(void **state)
         b = local_join(&bed, "b");
         for (size_t i = 0; i < ARRAY_SIZE(firsts); i++) {
                 size_t first = firsts[i], second = (len - first) / 3;
-                struct iovec iov[] = {{large, 9},
-                                      {large + 9, first - 9},
+                size_t head = MIN(first, (size_t)WIRE_REQUEST_HEADER_SIZE);
+                struct iovec iov[] = {{large, head},
+                                      {large + head, first - head},
                                       {large + first, second},
                                       {large + first + second, len - first - second}};
 
