@@ -199,7 +199,9 @@ enum busrt_broker_event_type {
         BUSRT_BROKER_EVENT_LISTENER,   /* a listener is troubled, or over: name is its address */
 };
 
-/* What its pointers point to lives as long as the call. */
+/* What its pointers point to lives as long as the call. Of an event with the id 0 the peer means
+ * nothing, and the name is a listener's address where it is about one, or about a connection that
+ * it refused. */
 typedef struct busrt_broker_event {
         enum busrt_broker_event_type type;
         bool over;   /* the client ends with this */
