@@ -283,10 +283,9 @@ static size_t consume_pieces(struct engine_local *l, const struct iovec *iov, si
 {
         size_t len = 0, at = 0, skip = 0, used;
 
-        while (at < n && iov[at].iov_len <= SCRATCH - len) {
-                memcpy(l->scratch + len, iov[at].iov_base, iov[at].iov_len);
-                len += iov[at++].iov_len;
-        }
+        for (; at < n && iov[at].iov_len <= SCRATCH - len; len += iov[at++].iov_len)
+                if (iov[at].iov_len > 0) /* a piece of nothing may be nowhere */
+                        memcpy(l->scratch + len, iov[at].iov_base, iov[at].iov_len);
         if (at < n && len > 0 && len < WIRE_REQUEST_HEADER_SIZE) {
                 skip = WIRE_REQUEST_HEADER_SIZE - len;
                 memcpy(l->scratch + len, iov[at].iov_base, skip);
