@@ -17,9 +17,8 @@
 
 #include "engine/internal.h"
 
-#define SCRATCH                                                                                    \
-        4096          /* a frame in pieces is put together here, or the beginning of a larger one  \
-                       */
+/* A frame in pieces is put together there, or the beginning of a larger one. */
+#define SCRATCH 4096
 #define COPY_MAX 4096 /* bytes that are copied with the bus in hand */
 
 struct engine_local {

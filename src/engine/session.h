@@ -180,7 +180,7 @@ void session_kill(struct session *s, enum engine_event_type type, const char *re
 /* Handles what was read before, reads on, handles that. */
 void session_run(struct session *s);
 /* Handles what it may of these bytes, which follow directly on what was handled before: how many
- * that was. They may be written to. */
+ * that was. They are only read. */
 size_t session_consume(struct session *s, uint8_t *p, size_t len);
 /* Gives back what was read and not handled. */
 void session_drop_input(struct session *s);

@@ -7,6 +7,7 @@
  *
  * Both libraries are linked statically: all that they allocate counts.
  */
+#include "../unit/counted-printf.h"
 #include "../unit/counted-strings.h"
 #include "embed-bed.h"
 
@@ -15,30 +16,6 @@
 
 static busrt_broker *broker;
 static busrt_client *here, *dot, *there;
-
-/* libc's own that allocate: as in tests/client/test-faults.c. */
-int __real_vasprintf(char **ret, const char *format, va_list args);
-int __wrap_vasprintf(char **ret, const char *format, va_list args);
-int __wrap_asprintf(char **ret, const char *format, ...);
-
-int __wrap_vasprintf(char **ret, const char *format, va_list args)
-{
-        int n = memory_asked(1) ? __real_vasprintf(ret, format, args) : -1;
-
-        memory.n_live += n >= 0;
-        return n;
-}
-
-int __wrap_asprintf(char **ret, const char *format, ...)
-{
-        va_list args;
-        int n;
-
-        va_start(args, format);
-        n = __wrap_vasprintf(ret, format, args);
-        va_end(args);
-        return n;
-}
 
 /* --- What may come of it --- */
 
